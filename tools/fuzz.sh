@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Runs the fuzz targets of tests/fuzz, one after the other, each for FUZZ_SECONDS
+# (600), or only those named in FUZZ_TARGETS. Needs neither nightly nor cargo-fuzz:
+# stable rustc passes LLVM the coverage flags that libFuzzer lives from.
+# Corpora grow in target/fuzz/corpus; a finding is kept in target/fuzz/findings.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+seconds=${FUZZ_SECONDS:-600}
+host=$(rustc -vV | sed -n 's/^host: //p')
+out=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/fuzz
+targets=${FUZZ_TARGETS:-$(basename -s .rs -a tests/fuzz/fuzz_targets/*.rs)}
+
+command -v c++ > /dev/null || {
+    echo "fuzz: c++ is missing: libFuzzer is built from source, install a C++ compiler, e.g. 'apt-get install g++'" >&2
+    exit 1
+}
+# --target keeps the flags away from build scripts and macros.
+RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
+    -Cllvm-args=-sanitizer-coverage-trace-compares" \
+    cargo build -q --locked --manifest-path tests/fuzz/Cargo.toml --target-dir "$out" --release --target "$host"
+
+# The keys of a filter's schema are the words that its configurations consist of.
+dictionary() {
+    local filter
+    case $1 in
+        authz_config) filter=authz-policy ;;
+        canary_config) filter=canary-split ;;
+        retry_config) filter=retry-budget ;;
+        telemetry_config) filter=telemetry ;;
+        *) return 1 ;;
+    esac
+    grep -ohE '"[][A-Za-z.{}_/-]{2,30}"' "filters/$filter/schema.json" | sort -u > "$out/$1.dict"
+}
+
+for target in $targets; do
+    corpus=$out/corpus/$target findings=$out/findings/$target log=$out/$target.log
+    mkdir -p "$corpus" "$findings"
+    arguments=("-max_total_time=$seconds" -timeout=10 -print_final_stats=1 "-artifact_prefix=$findings/")
+    if dictionary "$target"; then
+        arguments+=("-dict=$out/$target.dict")
+    fi
+    arguments+=("$corpus")
+    if [ -d "tests/fuzz/seeds/$target" ]; then
+        arguments+=("tests/fuzz/seeds/$target")
+    fi
+    if ! "$out/$host/release/$target" "${arguments[@]}" > "$log" 2>&1; then
+        tail -n 40 "$log" >&2
+        echo "fuzz: $target has a finding; run it again with: $out/$host/release/$target <file in $findings>" >&2
+        exit 1
+    fi
+    stat() { sed -n "s/^stat::$1: *//p" "$log"; }
+    printf 'fuzz: %-16s %5s s %12s runs %5s MB\n' "$target" "$seconds" "$(stat number_of_executed_units)" "$(stat peak_rss_mb)"
+done

@@ -1,0 +1,46 @@
+//! Which functions the host may call.
+
+use anyhow::{Result, ensure};
+use walrus::{ExportItem, Module};
+
+/// The prefix under which the sdk exports its callbacks; the stock crate takes
+/// the real names, so that both cannot be linked together otherwise.
+const OURS: &str = "meshpack_on_";
+const HOSTS: &str = "proxy_on_";
+
+/// Exports that every module needs beside its callbacks.
+const ALWAYS: [&str; 3] = ["memory", "_initialize", "proxy_abi_version_0_2_1"];
+
+/// Renames our callbacks to what the host calls and drops all other exports.
+pub(crate) fn select(module: &mut Module) -> Result<()> {
+    let mut dropped = Vec::new();
+    let mut renamed = 0;
+    for export in module.exports.iter_mut() {
+        if let Some(callback) = export.name.strip_prefix(OURS) {
+            export.name = format!("{HOSTS}{callback}");
+            renamed += 1;
+        } else if !ALWAYS.contains(&export.name.as_str()) {
+            dropped.push(export.id());
+        }
+    }
+    ensure!(
+        renamed > 0,
+        "no export starts with {OURS}: does the crate call meshpack_sdk::module!, and was it built with its feature \"module\"?"
+    );
+    for id in dropped {
+        module.exports.delete(id);
+    }
+    Ok(())
+}
+
+/// The callbacks the host will call.
+pub(crate) fn callbacks(module: &Module) -> Vec<String> {
+    let mut names: Vec<String> = module
+        .exports
+        .iter()
+        .filter(|export| matches!(export.item, ExportItem::Function(_)))
+        .filter_map(|export| export.name.strip_prefix(HOSTS).map(str::to_owned))
+        .collect();
+    names.sort_unstable();
+    names
+}

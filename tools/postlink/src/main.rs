@@ -1,0 +1,76 @@
+//! Makes a linked module ready for Envoy: renames the callbacks that the sdk
+//! exports, drops every other export and the code only they reached, and refuses
+//! a module that stock Envoy 1.36 to 1.40 would not load or that is too large.
+
+mod check;
+mod exports;
+mod names;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+/// Post-link step for proxy-wasm modules built with meshpack-sdk.
+#[derive(Debug, Parser)]
+struct Options {
+    /// The module as the linker wrote it.
+    input: PathBuf,
+    /// Where the finished module goes.
+    #[arg(short, long)]
+    output: PathBuf,
+    /// Largest accepted size, in KiB.
+    #[arg(long, default_value_t = 300)]
+    max_kib: u64,
+    /// Keep the exports as they are: for modules built on the stock SDK, which
+    /// only want the checks.
+    #[arg(long)]
+    keep_exports: bool,
+}
+
+fn main() -> std::process::ExitCode {
+    match finish(&Options::parse()) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("meshpack-postlink: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn finish(options: &Options) -> Result<()> {
+    let input = options.input.display();
+    let bytes = std::fs::read(&options.input).with_context(|| format!("cannot read {input}"))?;
+    let mut module = walrus::ModuleConfig::new()
+        .generate_producers_section(false)
+        .parse(&bytes)
+        .with_context(|| format!("{input} is not a WebAssembly module"))?;
+    if !options.keep_exports {
+        exports::select(&mut module)?;
+        walrus::passes::gc::run(&mut module);
+    }
+    names::shorten(&mut module);
+    check::imports(&module)?;
+    check::abi_marker(&module)?;
+    let mut output = module.emit_wasm();
+    if output.len() as u64 > options.max_kib * 1024 {
+        // Names make a trap's backtrace readable; the budget goes first.
+        names::drop_all(&mut module);
+        output = module.emit_wasm();
+    }
+    check::size(output.len() as u64, options.max_kib)?;
+    if let Some(parent) = options.output.parent() {
+        std::fs::create_dir_all(parent)
+            .with_context(|| format!("cannot create {}", parent.display()))?;
+    }
+    std::fs::write(&options.output, &output)
+        .with_context(|| format!("cannot write {}", options.output.display()))?;
+    eprintln!(
+        "{}: {:.1} KiB (linked: {:.1} KiB), callbacks: {}",
+        options.output.display(),
+        output.len() as f64 / 1024.0,
+        bytes.len() as f64 / 1024.0,
+        exports::callbacks(&module).join(" "),
+    );
+    Ok(())
+}
