@@ -1,0 +1,87 @@
+//! Metrics with labels and a hard bound on series.
+//!
+//! The ABI has no labels: they are written into the stat name in a form that
+//! Envoy's `stats_tags` take apart again ([`label`]). Counters are added up per
+//! worker and handed to Envoy on the tick, so counting costs the request path no
+//! host call.
+
+pub mod label;
+mod pending;
+mod series;
+
+use crate::host::{HostError, abi};
+
+pub use pending::Counter;
+pub(crate) use pending::flush;
+pub use series::CounterFamily;
+
+/// What a metric does with values (`proxy_wasm::types::MetricType`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Kind {
+    /// Only goes up.
+    Counter = proxy_wasm::types::MetricType::Counter as u32,
+    /// Goes up and down.
+    Gauge = proxy_wasm::types::MetricType::Gauge as u32,
+    /// Distribution of whole numbers.
+    Histogram = proxy_wasm::types::MetricType::Histogram as u32,
+}
+
+/// A gauge. Envoy keeps one value per process; writes are immediate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gauge {
+    id: u32,
+}
+
+impl Gauge {
+    /// Defines the gauge under its full stat name.
+    ///
+    /// # Errors
+    /// What the host answers.
+    pub fn define(name: &str) -> Result<Self, HostError> {
+        let id = abi::define_metric(Kind::Gauge as u32, name.as_bytes())?;
+        Ok(Self { id })
+    }
+
+    /// Sets the value. One scalar host call.
+    pub fn set(self, value: u64) {
+        let _ = abi::record_metric(self.id, value);
+    }
+
+    /// Adds to the value, exactly across workers. One scalar host call.
+    pub fn add(self, amount: i64) {
+        if amount != 0 {
+            let _ = abi::increment_metric(self.id, amount);
+        }
+    }
+
+    /// The value in force, over all workers.
+    ///
+    /// # Errors
+    /// What the host answers.
+    pub fn value(self) -> Result<u64, HostError> {
+        abi::metric(self.id)
+    }
+}
+
+/// A histogram of whole numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Histogram {
+    id: u32,
+}
+
+impl Histogram {
+    /// Defines the histogram under its full stat name.
+    ///
+    /// # Errors
+    /// What the host answers.
+    pub fn define(name: &str) -> Result<Self, HostError> {
+        let id = abi::define_metric(Kind::Histogram as u32, name.as_bytes())?;
+        Ok(Self { id })
+    }
+
+    /// Records one value. One scalar host call.
+    pub fn record(self, value: u64) {
+        let _ = abi::record_metric(self.id, value);
+    }
+}
