@@ -1,0 +1,290 @@
+//! Which keys must be in a request for a pattern to match.
+
+use std::net::IpAddr;
+
+use meshpack_sdk::matching::TextMatch;
+
+use super::table::{Form, Hash, Tag};
+use crate::core::cidr::Cidr;
+use crate::core::identity::SPIFFE;
+use crate::core::model::{Pattern, Subject, TokenText};
+use crate::core::path::CanonicalForm;
+
+/// What a key is a value of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Dimension {
+    Path,
+    CanonicalPath,
+    /// One segment of the path, counted from zero.
+    Segment(usize),
+    /// One segment of the canonical path.
+    CanonicalSegment(usize),
+    Host,
+    CanonicalHost,
+    Method,
+    Port,
+    DestinationIp,
+    ServerName,
+    Principal,
+    Namespace,
+    /// Namespace and account name, joined by a NUL.
+    Account,
+    TrustDomain,
+    Issuer,
+    TokenSubject,
+    DirectIp,
+    RemoteIp,
+    Header {
+        name: String,
+        split: bool,
+    },
+    Claim {
+        path: Vec<String>,
+        typed: bool,
+    },
+    FilterMetadata {
+        filter: String,
+        key: String,
+    },
+    Query(String),
+    Cookie(String),
+}
+
+impl Dimension {
+    /// Extra cost of looking here: attributes cost a host call, methods and
+    /// ports hardly tell requests apart. In units of one candidate's check.
+    fn penalty(&self) -> u64 {
+        match self {
+            Self::Path | Self::CanonicalPath => 0,
+            Self::Segment(_) | Self::CanonicalSegment(_) | Self::Host | Self::CanonicalHost => 4,
+            Self::Header { .. } | Self::Query(_) | Self::Cookie(_) => 2,
+            Self::Method => 16,
+            Self::Port => 64,
+            _ => 32,
+        }
+    }
+}
+
+/// A key, and where it belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) dimension: Dimension,
+    pub(super) form: Form,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Key {
+    fn exact(dimension: Dimension, bytes: impl Into<Vec<u8>>) -> Self {
+        Self {
+            dimension,
+            form: Form::Exact,
+            bytes: bytes.into(),
+        }
+    }
+
+    /// The key of a text match; none for a bare `*`.
+    fn text(dimension: Dimension, pattern: &TextMatch) -> Option<Self> {
+        let (form, text) = match pattern {
+            TextMatch::Exact(text) => (Form::Exact, text),
+            TextMatch::Prefix(text) => (Form::Prefix, text),
+            TextMatch::Suffix(text) => (Form::Suffix, text),
+            TextMatch::Present => return None,
+        };
+        Some(Self {
+            dimension,
+            form,
+            bytes: text.as_bytes().to_vec(),
+        })
+    }
+
+    /// A number that stands for the key when keys are counted; a collision only
+    /// makes the count a little wrong.
+    pub(super) fn fingerprint(&self, dimension: u32) -> u64 {
+        let form = self.form;
+        Hash::of(Tag { dimension, form }, &self.bytes)
+            .byte(form as u8)
+            .value()
+    }
+
+    pub(super) fn penalty(&self) -> u64 {
+        let vague = self.form != Form::Exact && self.bytes.len() < 2;
+        self.dimension.penalty() + if vague { 16 } else { 0 }
+    }
+}
+
+/// The bytes that stand for a block of addresses: its width in bits, its
+/// length, its network.
+pub(super) fn block_key(network: IpAddr, length: u8) -> ([u8; 18], usize) {
+    let mut bytes = [0; 18];
+    let (width, octets): (u8, &[u8]) = match &network {
+        IpAddr::V4(v4) => (32, &v4.octets()),
+        IpAddr::V6(v6) => (128, &v6.octets()),
+    };
+    for (to, from) in bytes.iter_mut().zip([width, length].iter().chain(octets)) {
+        *to = *from;
+    }
+    (bytes, octets.len() + 2)
+}
+
+/// Ways to find a pattern. Any one way is enough, and a request that matches
+/// the pattern has at least one of that way's keys. No way at all when the
+/// pattern says nothing that a table can hold.
+pub(super) fn ways(subject: &Subject, pattern: &Pattern) -> Vec<Vec<Key>> {
+    let one = |key: Option<Key>| key.map(|key| vec![key]).into_iter().collect();
+    match pattern {
+        Pattern::Path(path) => path_ways(path),
+        Pattern::Host(host) => {
+            let raw = Key::text(Dimension::Host, &host.raw);
+            let wide = host
+                .widened_by()
+                .map(|wide| Key::text(Dimension::CanonicalHost, wide));
+            one_with(raw, wide)
+        }
+        Pattern::Text(text) => one(text_dimension(subject).and_then(|d| Key::text(d, text))),
+        Pattern::Element(inner) => ways(subject, inner),
+        Pattern::Port(port) => one(Some(Key::exact(Dimension::Port, port.to_le_bytes()))),
+        Pattern::Cidr(block) => one(address_dimension(subject).map(|d| block_of(d, *block))),
+        Pattern::Principal(text) => one(principal_key(text)),
+        Pattern::Namespace(namespace) => one(namespace
+            .literal()
+            .map(|literal| Key::exact(Dimension::Namespace, literal))),
+        Pattern::ServiceAccount(account) => one(Some(Key::exact(
+            Dimension::Account,
+            format!("{}\0{}", account.namespace, account.name),
+        ))),
+        Pattern::TrustDomain(TextMatch::Exact(domain)) => {
+            one(Some(Key::exact(Dimension::TrustDomain, domain.as_str())))
+        }
+        Pattern::RequestPrincipal(principal) => {
+            let way = |dimension, text: &TokenText| match text {
+                TokenText::Text(text) => Key::text(dimension, text).map(|key| vec![key]),
+                TokenText::Any => None,
+            };
+            way(Dimension::TokenSubject, &principal.subject)
+                .into_iter()
+                .chain(way(Dimension::Issuer, &principal.issuer))
+                .collect()
+        }
+        Pattern::Dots | Pattern::Regex(_) | Pattern::TrustDomain(_) => Vec::new(),
+    }
+}
+
+/// One way made of a key and, when the pattern is widened, another.
+fn one_with(raw: Option<Key>, wide: Option<Option<Key>>) -> Vec<Vec<Key>> {
+    match (raw, wide) {
+        (Some(raw), None) => vec![vec![raw]],
+        (Some(raw), Some(Some(wide))) => vec![vec![raw, wide]],
+        _ => Vec::new(),
+    }
+}
+
+fn text_dimension(subject: &Subject) -> Option<Dimension> {
+    Some(match subject {
+        Subject::Method => Dimension::Method,
+        Subject::ServerName => Dimension::ServerName,
+        Subject::Header { name, split } => Dimension::Header {
+            name: name.clone(),
+            split: *split,
+        },
+        Subject::Claim { path, typed } => Dimension::Claim {
+            path: path.clone(),
+            typed: *typed,
+        },
+        Subject::FilterMetadata { filter, key } => Dimension::FilterMetadata {
+            filter: filter.clone(),
+            key: key.clone(),
+        },
+        Subject::Query(name) => Dimension::Query(name.clone()),
+        Subject::Cookie(name) => Dimension::Cookie(name.clone()),
+        _ => return None,
+    })
+}
+
+fn address_dimension(subject: &Subject) -> Option<Dimension> {
+    Some(match subject {
+        Subject::DestinationIp => Dimension::DestinationIp,
+        Subject::DirectIp => Dimension::DirectIp,
+        Subject::RemoteIp => Dimension::RemoteIp,
+        _ => return None,
+    })
+}
+
+fn block_of(dimension: Dimension, block: Cidr) -> Key {
+    let (bytes, length) = block_key(block.network(), block.length());
+    Key::exact(dimension, bytes.get(..length).unwrap_or(&[]))
+}
+
+fn principal_key(text: &TextMatch) -> Option<Key> {
+    let mut key = Key::text(Dimension::Principal, text)?;
+    if key.form != Form::Suffix {
+        key.bytes = [SPIFFE, &key.bytes].concat();
+    }
+    Some(key)
+}
+
+fn path_ways(path: &crate::core::path::PathPattern) -> Vec<Vec<Key>> {
+    let canonical = path.widened_by();
+    if let Some(text) = path.as_text() {
+        let wide = canonical.map(canonical_key);
+        return one_with(Key::text(Dimension::Path, text), wide);
+    }
+    let raw = template_keys(path.text(), Dimension::Path, Dimension::Segment);
+    match canonical {
+        None => raw.into_iter().map(|key| vec![key]).collect(),
+        Some(CanonicalForm::Segments(_)) => {
+            let lower = path.text().to_ascii_lowercase();
+            let wide = template_keys(
+                &lower,
+                Dimension::CanonicalPath,
+                Dimension::CanonicalSegment,
+            );
+            raw.into_iter()
+                .zip(wide)
+                .map(|(raw, wide)| vec![raw, wide])
+                .collect()
+        }
+        Some(_) => Vec::new(),
+    }
+}
+
+fn canonical_key(form: &CanonicalForm) -> Option<Key> {
+    let (form, bytes) = match form {
+        CanonicalForm::Exact(text) => (Form::Exact, text.as_slice()),
+        // The path may end where the prefix has its last slash.
+        CanonicalForm::Prefix(text) => (Form::Prefix, text.strip_suffix(b"/").unwrap_or(text)),
+        CanonicalForm::Suffix(text) => (Form::Suffix, text.as_slice()),
+        CanonicalForm::Segments(_) => return None,
+    };
+    Some(Key {
+        dimension: Dimension::CanonicalPath,
+        form,
+        bytes: bytes.to_vec(),
+    })
+}
+
+/// The keys of a template: the text before its first wildcard, and each later
+/// literal segment whose place is fixed.
+fn template_keys(text: &str, whole: Dimension, segment: impl Fn(usize) -> Dimension) -> Vec<Key> {
+    let mut keys = Vec::new();
+    let start = text.find('{').unwrap_or(text.len());
+    let prefix = text.get(..start).unwrap_or("");
+    // Canonical paths have no trailing slash, and none doubled.
+    let prefix = prefix.trim_end_matches('/');
+    if !prefix.is_empty() {
+        keys.push(Key {
+            dimension: whole,
+            form: Form::Prefix,
+            bytes: prefix.as_bytes().to_vec(),
+        });
+    }
+    let fixed = text
+        .trim_start_matches('/')
+        .split('/')
+        .take_while(|name| *name != "{**}");
+    for (place, name) in fixed.enumerate() {
+        if name != "{*}" && !name.is_empty() && place > 0 {
+            keys.push(Key::exact(segment(place), name));
+        }
+    }
+    keys
+}

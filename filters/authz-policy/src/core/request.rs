@@ -1,0 +1,469 @@
+//! A request as policies see it: headers at hand, everything else read when a
+//! policy first asks and then kept.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::net::IpAddr;
+
+use meshpack_sdk::HeaderMap;
+use meshpack_sdk::config::decimal;
+use meshpack_sdk::protobuf::Malformed;
+
+use super::bytes::trim;
+use super::cidr::parse_socket_address;
+use super::metadata::{self, MetaValue};
+use super::model::Subject;
+use super::path::{self, hex};
+use super::value::{Reading, Tri, Value};
+
+/// What a proxy knows beyond the headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Attribute {
+    /// First URI SAN of the peer certificate.
+    UriSan,
+    /// First DNS SAN of the peer certificate.
+    DnsSan,
+    /// Subject of the peer certificate.
+    CertificateSubject,
+    /// Identity that an outer (HBONE) connection has left for this one.
+    TunnelledPrincipal,
+    /// Address of the TCP peer, where the configuration says it is published.
+    DirectRemoteAddress,
+    /// Address of the client, `ip:port`.
+    SourceAddress,
+    /// Local address, `ip:port`.
+    DestinationAddress,
+    /// Server name of the TLS hello.
+    ServerName,
+    /// All dynamic metadata, a serialized `envoy.config.core.v3.Metadata`.
+    Metadata,
+}
+
+/// Reads attributes; each costs the proxy a copy, so they are asked for once.
+pub trait Attributes {
+    /// The attribute's bytes.
+    fn read(&self, attribute: Attribute) -> Reading<Vec<u8>>;
+}
+
+/// Filter whose metadata holds the token's payload, and the key it stands
+/// under: what Istio configures.
+const JWT_FILTER: &[u8] = b"envoy.filters.http.jwt_authn";
+const JWT_PAYLOAD: &[u8] = b"payload";
+
+/// A request.
+pub struct Request<'a> {
+    headers: &'a HeaderMap<'a>,
+    attributes: &'a dyn Attributes,
+    hardened: bool,
+    full_path: Option<&'a [u8]>,
+    host: Option<&'a [u8]>,
+    method: Option<&'a [u8]>,
+    canonical_path: OnceCell<Vec<u8>>,
+    lower_host: OnceCell<Cow<'a, [u8]>>,
+    identities: OnceCell<Reading<Vec<Vec<u8>>>>,
+    direct_ip: OnceCell<Reading<IpAddr>>,
+    remote_ip: OnceCell<Reading<IpAddr>>,
+    destination: OnceCell<Reading<(IpAddr, Option<u16>)>>,
+    server_name: OnceCell<Reading<Vec<u8>>>,
+    metadata: OnceCell<Reading<Vec<u8>>>,
+}
+
+impl<'a> Request<'a> {
+    /// A request with these headers. `hardened` says that some policy may ask
+    /// for canonical forms.
+    #[must_use]
+    pub fn new(headers: &'a HeaderMap<'a>, attributes: &'a dyn Attributes, hardened: bool) -> Self {
+        let mut request = Self {
+            headers,
+            attributes,
+            hardened,
+            full_path: None,
+            host: None,
+            method: None,
+            canonical_path: OnceCell::new(),
+            lower_host: OnceCell::new(),
+            identities: OnceCell::new(),
+            direct_ip: OnceCell::new(),
+            remote_ip: OnceCell::new(),
+            destination: OnceCell::new(),
+            server_name: OnceCell::new(),
+            metadata: OnceCell::new(),
+        };
+        for (name, value) in headers.iter() {
+            match name {
+                b":path" => request.full_path = Some(value),
+                b":authority" => request.host = Some(value),
+                b":method" => request.method = Some(value),
+                _ => continue,
+            }
+            // Envoy puts them first; most requests have all three.
+            if request.full_path.is_some() && request.host.is_some() && request.method.is_some() {
+                break;
+            }
+        }
+        request
+    }
+
+    /// All header entries.
+    #[must_use]
+    pub fn headers(&self) -> &'a HeaderMap<'a> {
+        self.headers
+    }
+
+    /// The path without query, if there is one (CONNECT has none).
+    #[must_use]
+    pub fn path(&self) -> Option<&'a [u8]> {
+        self.full_path.map(path::without_query)
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> Option<&'a [u8]> {
+        self.method
+    }
+
+    /// The host in lower case.
+    #[must_use]
+    pub fn host(&self) -> Option<&[u8]> {
+        let host = self.host?;
+        Some(self.lower_host.get_or_init(|| {
+            if host.iter().any(u8::is_ascii_uppercase) {
+                Cow::Owned(host.to_ascii_lowercase())
+            } else {
+                Cow::Borrowed(host)
+            }
+        }))
+    }
+
+    /// The path in canonical form, when policies read it.
+    pub(crate) fn canonical_path(&self) -> Option<&[u8]> {
+        let path = self.path().filter(|_| self.hardened)?;
+        Some(self.canonical_path.get_or_init(|| path::canonical(path)))
+    }
+
+    /// Whether any value of `subject` passes `test`.
+    pub fn any(&self, subject: &Subject, test: &mut dyn FnMut(Value<'_>) -> bool) -> Tri {
+        match subject {
+            Subject::Path => Reading::from(self.path()).ask(|raw| {
+                let canonical = self.canonical_path();
+                test(Value::Path { raw, canonical }).into()
+            }),
+            Subject::Host => Reading::from(self.host()).ask(|host| test(Value::Host(host)).into()),
+            Subject::Method => {
+                Reading::from(self.method).ask(|method| test(Value::Text(method)).into())
+            }
+            Subject::Header { name, split } => self.any_header(name, *split, test).into(),
+            Subject::Query(name) => self
+                .any_query(|key, value| key == name.as_bytes() && test(Value::Text(value)))
+                .into(),
+            Subject::Cookie(name) => self
+                .any_cookie(|key, value| key == name.as_bytes() && test(Value::Text(value)))
+                .into(),
+            Subject::Port => self
+                .destination()
+                .ask(|(_, port)| port.is_some_and(|port| test(Value::Port(port))).into()),
+            Subject::DestinationIp => self
+                .destination()
+                .ask(|(address, _)| test(Value::Ip(address)).into()),
+            Subject::DirectIp => self.direct_ip().ask(|ip| test(Value::Ip(ip)).into()),
+            Subject::RemoteIp => self.remote_ip().ask(|ip| test(Value::Ip(ip)).into()),
+            Subject::ServerName => self
+                .server_name()
+                .ask(|name| test(Value::Text(name)).into()),
+            Subject::Principal
+            | Subject::Namespace
+            | Subject::ServiceAccount
+            | Subject::TrustDomain => self
+                .identities()
+                .ask(|identities| identities.iter().any(|id| test(Value::Identity(id))).into()),
+            Subject::RequestPrincipal => self
+                .token()
+                .ask(|(issuer, subject)| test(Value::Token { issuer, subject }).into()),
+            Subject::Claim { path, typed } => self
+                .payload()
+                .ask(|payload| tri(any_claim(payload, path, *typed, test))),
+            Subject::FilterMetadata { filter, key } => self
+                .metadata()
+                .ask(|metadata| tri(any_metadata(metadata, filter, key, test))),
+        }
+    }
+
+    fn any_header(&self, name: &str, split: bool, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
+        self.headers
+            .get_all(name.as_bytes())
+            .any(|value| header_values(value, split, test))
+    }
+
+    /// Whether any query parameter, decoded, passes.
+    pub(crate) fn any_query(&self, mut test: impl FnMut(&[u8], &[u8]) -> bool) -> bool {
+        let query = self.full_path.map_or(&[][..], path::query);
+        query
+            .split(|&b| b == b'&')
+            .filter(|p| !p.is_empty())
+            .any(|parameter| {
+                let (key, value) = split_at_byte(parameter, b'=');
+                test(&decode_parameter(key), &decode_parameter(value))
+            })
+    }
+
+    /// Whether any cookie passes.
+    pub(crate) fn any_cookie(&self, mut test: impl FnMut(&[u8], &[u8]) -> bool) -> bool {
+        self.headers
+            .get_all(b"cookie")
+            .flat_map(|value| value.split(|&b| b == b';'))
+            .any(|cookie| {
+                let (key, value) = split_at_byte(cookie, b'=');
+                test(trim(key), unquoted(trim(value)))
+            })
+    }
+
+    /// The identities of the peer, as RBAC's `authenticated` tries them.
+    pub(crate) fn identities(&self) -> Reading<&[Vec<u8>]> {
+        self.identities
+            .get_or_init(|| self.read_identities())
+            .as_ref()
+            .and_then(|ids| Reading::Present(ids.as_slice()))
+    }
+
+    fn read_identities(&self) -> Reading<Vec<Vec<u8>>> {
+        for attribute in [Attribute::UriSan, Attribute::TunnelledPrincipal] {
+            match self.text(attribute) {
+                Reading::Absent => {}
+                found => return found.and_then(|id| Reading::Present(vec![id])),
+            }
+        }
+        let mut names = Vec::new();
+        for attribute in [Attribute::DnsSan, Attribute::CertificateSubject] {
+            match self.text(attribute) {
+                Reading::Present(name) => names.push(name),
+                Reading::Absent => {}
+                Reading::Unreadable => return Reading::Unreadable,
+            }
+        }
+        if names.is_empty() {
+            Reading::Absent
+        } else {
+            Reading::Present(names)
+        }
+    }
+
+    /// An attribute that is a name: empty counts as absent, and control bytes
+    /// (an embedded NUL cuts names short elsewhere) as unreadable.
+    fn text(&self, attribute: Attribute) -> Reading<Vec<u8>> {
+        self.attributes.read(attribute).and_then(|text| {
+            if text.is_empty() {
+                Reading::Absent
+            } else if text.iter().any(u8::is_ascii_control) {
+                Reading::Unreadable
+            } else {
+                Reading::Present(text)
+            }
+        })
+    }
+
+    /// Address of the TCP peer. Where it is published nothing at all, the
+    /// publishing filter is missing: that is unreadable, not absent.
+    pub(crate) fn direct_ip(&self) -> Reading<IpAddr> {
+        self.direct_ip
+            .get_or_init(|| match self.address(Attribute::DirectRemoteAddress) {
+                Reading::Present((ip, _)) => Reading::Present(ip),
+                _ => Reading::Unreadable,
+            })
+            .clone()
+    }
+
+    /// Address of the client.
+    pub(crate) fn remote_ip(&self) -> Reading<IpAddr> {
+        self.remote_ip
+            .get_or_init(|| {
+                self.address(Attribute::SourceAddress)
+                    .and_then(|(ip, _)| Reading::Present(ip))
+            })
+            .clone()
+    }
+
+    pub(crate) fn destination(&self) -> Reading<(IpAddr, Option<u16>)> {
+        self.destination
+            .get_or_init(|| self.address(Attribute::DestinationAddress))
+            .clone()
+    }
+
+    /// An address; a socket file's or an internal listener's is none, as for
+    /// RBAC.
+    fn address(&self, attribute: Attribute) -> Reading<(IpAddr, Option<u16>)> {
+        self.attributes.read(attribute).and_then(|text| {
+            let no_ip =
+                matches!(text.first(), None | Some(b'/' | b'@')) || text.starts_with(b"envoy://");
+            match parse_socket_address(&text) {
+                Some(address) => Reading::Present(address),
+                None if no_ip => Reading::Absent,
+                None => Reading::Unreadable,
+            }
+        })
+    }
+
+    /// The server name; RBAC reads none as the empty text.
+    pub(crate) fn server_name(&self) -> Reading<&[u8]> {
+        self.server_name
+            .get_or_init(|| match self.attributes.read(Attribute::ServerName) {
+                Reading::Absent => Reading::Present(Vec::new()),
+                other => other,
+            })
+            .as_ref()
+            .and_then(|name| Reading::Present(name.as_slice()))
+    }
+
+    pub(crate) fn metadata(&self) -> Reading<&[u8]> {
+        self.metadata
+            .get_or_init(|| self.attributes.read(Attribute::Metadata))
+            .as_ref()
+            .and_then(|bytes| Reading::Present(bytes.as_slice()))
+    }
+
+    /// The token's payload, a serialized `Struct`.
+    pub(crate) fn payload(&self) -> Reading<&[u8]> {
+        self.metadata().and_then(|metadata| {
+            let payload = metadata::filter(metadata, JWT_FILTER).and_then(|found| match found {
+                Some(jwt) => metadata::field(jwt, JWT_PAYLOAD),
+                None => Ok(None),
+            });
+            match payload {
+                Ok(Some(MetaValue::Struct(payload))) => Reading::Present(payload),
+                Ok(_) => Reading::Absent,
+                Err(Malformed) => Reading::Unreadable,
+            }
+        })
+    }
+
+    /// Issuer and subject; a token without both as texts has none.
+    pub(crate) fn token(&self) -> Reading<(&[u8], &[u8])> {
+        self.payload().and_then(|payload| {
+            let text = |name: &[u8]| metadata::field(payload, name);
+            match (text(b"iss"), text(b"sub")) {
+                (Ok(Some(MetaValue::Text(issuer))), Ok(Some(MetaValue::Text(subject)))) => {
+                    Reading::Present((issuer, subject))
+                }
+                (Err(Malformed), _) | (_, Err(Malformed)) => Reading::Unreadable,
+                _ => Reading::Absent,
+            }
+        })
+    }
+}
+
+fn tri(answer: Result<bool, Malformed>) -> Tri {
+    answer.map_or(Tri::Unknown, Tri::from)
+}
+
+/// Tests one header entry: as a whole, or the parts of its comma list.
+pub(crate) fn header_values(
+    value: &[u8],
+    split: bool,
+    test: &mut dyn FnMut(Value<'_>) -> bool,
+) -> bool {
+    if split {
+        value
+            .split(|&b| b == b',')
+            .any(|part| test(Value::Text(trim(part))))
+    } else {
+        test(Value::Text(value))
+    }
+}
+
+/// Tests a claim: a text, or any text of a list; with `typed` numbers and
+/// booleans too, as JSON writes them.
+pub(crate) fn any_claim(
+    payload: &[u8],
+    path: &[String],
+    typed: bool,
+    test: &mut dyn FnMut(Value<'_>) -> bool,
+) -> Result<bool, Malformed> {
+    let mut scalar = |value: MetaValue<'_>| match value {
+        MetaValue::Text(text) => test(Value::Text(text)),
+        MetaValue::Number(number) if typed => test(Value::Text(decimal(number).as_bytes())),
+        MetaValue::Bool(bit) if typed => test(Value::Text(if bit { b"true" } else { b"false" })),
+        _ => false,
+    };
+    match metadata::lookup(payload, path)? {
+        Some(MetaValue::List(list)) => {
+            for item in metadata::items(list) {
+                if scalar(item?) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        Some(value) => Ok(scalar(value)),
+        None => Ok(false),
+    }
+}
+
+fn any_metadata(
+    metadata: &[u8],
+    filter: &str,
+    key: &str,
+    test: &mut dyn FnMut(Value<'_>) -> bool,
+) -> Result<bool, Malformed> {
+    let Some(fields) = metadata::filter(metadata, filter.as_bytes())? else {
+        return Ok(false);
+    };
+    match metadata::field(fields, key.as_bytes())? {
+        Some(MetaValue::Text(text)) => Ok(test(Value::Text(text))),
+        Some(MetaValue::List(list)) => {
+            for item in metadata::items(list) {
+                if let MetaValue::Text(text) = item?
+                    && test(Value::Element(text))
+                {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        _ => Ok(false),
+    }
+}
+
+fn split_at_byte(text: &[u8], separator: u8) -> (&[u8], &[u8]) {
+    match text.iter().position(|&b| b == separator) {
+        Some(at) => (
+            text.get(..at).unwrap_or(&[]),
+            text.get(at + 1..).unwrap_or(&[]),
+        ),
+        None => (text, &[]),
+    }
+}
+
+fn unquoted(text: &[u8]) -> &[u8] {
+    match text {
+        [b'"', inner @ .., b'"'] => inner,
+        _ => text,
+    }
+}
+
+/// A query parameter's name or value: `+` is a space, `%41` is `A`; what is no
+/// valid encoding stays as it is.
+fn decode_parameter(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.iter().any(|&b| b == b'%' || b == b'+') {
+        return Cow::Borrowed(text);
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, tail)) = rest.split_first() {
+        rest = tail;
+        out.push(match (first, tail) {
+            (b'+', _) => b' ',
+            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => {
+                    rest = after;
+                    high << 4 | low
+                }
+                _ => first,
+            },
+            _ => first,
+        });
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;

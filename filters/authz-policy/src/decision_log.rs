@@ -1,0 +1,94 @@
+//! Decisions as JSON lines in the proxy's log.
+
+use std::fmt::Write as _;
+
+use crate::core::bytes::printable;
+use crate::core::engine::{PolicySet, RuleRef, Verdict};
+use crate::core::explain;
+use crate::core::request::Request;
+use crate::core::value::Reading;
+
+/// Longest value taken from a request.
+const VALUE_BYTES: usize = 256;
+
+/// What is logged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    Allowed(Option<RuleRef>),
+    Denied(Option<RuleRef>),
+    Audit(RuleRef),
+}
+
+/// Writes one line. The level is "warning", because Istio's proxies print
+/// nothing below it and whoever asks for decisions wants to see them.
+pub(crate) fn write(policies: &PolicySet, request: &Request<'_>, kind: Kind) {
+    log::warn!("authz_policy: decision {}", line(policies, request, kind));
+}
+
+/// The line: a JSON object. Everything a client sent is escaped to printable
+/// ASCII first, and the query is left out, since it may hold secrets.
+fn line(policies: &PolicySet, request: &Request<'_>, kind: Kind) -> String {
+    let (decision, rule, verdict) = match kind {
+        Kind::Allowed(rule) => ("allow", rule, Verdict::Allow(rule)),
+        Kind::Denied(rule) => ("deny", rule, Verdict::Deny(rule)),
+        // An audited rule explains itself as a deciding one does.
+        Kind::Audit(rule) => ("audit", Some(rule), Verdict::Allow(Some(rule))),
+    };
+    let mut out = String::from("{");
+    push(&mut out, "decision", decision.as_bytes());
+    let policy = rule.and_then(|rule| policies.policy_of(rule));
+    match policy {
+        Some((_, policy)) => {
+            let label = format!("{}/{}", policy.namespace, policy.name);
+            push(&mut out, "policy", label.as_bytes());
+        }
+        None => push(&mut out, "policy", b"none"),
+    }
+    if let Some(number) = rule.and_then(|rule| policies.number_of(rule)) {
+        let _ = write!(out, ",\"rule\":{number}");
+    }
+    for (key, value) in [
+        ("method", request.method()),
+        ("host", request.host()),
+        ("path", request.path()),
+    ] {
+        if let Some(value) = value {
+            push(&mut out, key, value);
+        }
+    }
+    if let Reading::Present(identities) = request.identities()
+        && let Some(identity) = identities.first()
+    {
+        push(&mut out, "principal", identity);
+    }
+    if let Reading::Present(address) = request.remote_ip() {
+        push(&mut out, "remote", address.to_string().as_bytes());
+    }
+    let reason = explain::reason(policies, request, verdict);
+    let reason = match kind {
+        Kind::Audit(_) => reason.replacen("allowed by", "audited by", 1),
+        _ => reason,
+    };
+    push_text(&mut out, "reason", &reason);
+    out.push('}');
+    out
+}
+
+fn push(out: &mut String, key: &str, value: &[u8]) {
+    push_text(out, key, &printable(value, VALUE_BYTES));
+}
+
+/// Appends a member whose value is already printable ASCII.
+fn push_text(out: &mut String, key: &str, value: &str) {
+    if out.len() > 1 {
+        out.push(',');
+    }
+    let _ = write!(out, "\"{key}\":\"");
+    for c in value.chars() {
+        if c == '"' || c == '\\' {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out.push('"');
+}

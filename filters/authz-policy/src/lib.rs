@@ -1,0 +1,24 @@
+//! Istio AuthorizationPolicy as an Envoy filter.
+//!
+//! [`config`] reads policies as written for kubectl, [`core`] decides requests
+//! without knowing a proxy, and [`AuthzPolicy`] puts both into Envoy.
+
+#![deny(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing
+)]
+
+pub mod config;
+pub mod core;
+mod decision_log;
+mod filter;
+mod metrics;
+#[cfg(test)]
+mod oracle;
+
+pub use filter::AuthzPolicy;
+
+#[cfg(feature = "module")]
+meshpack_sdk::module!(AuthzPolicy: request_headers);
