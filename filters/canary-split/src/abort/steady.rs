@@ -1,0 +1,129 @@
+//! The canary that fails more often than its baseline, but not always: caught
+//! when several blocks of time agree.
+
+use super::burstiness::Burstiness;
+use super::evidence::Hypothesis;
+use super::{Counts, Side};
+
+/// How bad the canary may be, evenly believed in.
+const HYPOTHESES: [Hypothesis; COUNT] = [
+    Hypothesis::Broken { r: 200.0, s: 0.5 },
+    Hypothesis::Rate { times: 1.5 },
+    Hypothesis::Rate { times: 2.5 },
+    Hypothesis::Rate { times: 5.0 },
+    Hypothesis::Rate { times: 15.0 },
+    Hypothesis::Rate { times: 100.0 },
+];
+pub(super) const COUNT: usize = 6;
+
+/// Length of a block, milliseconds: longer than the bursts that matter (a
+/// client's retries, a restarting pod).
+const BLOCK_MILLIS: u64 = 10_000;
+
+/// One block can give at most this part of what an abort needs, so that one
+/// burst, however large, decides nothing.
+const BLOCKS_NEEDED: f64 = 3.0;
+
+/// Logs of the e-values, from block to block. They never fall below the floor,
+/// as in [`super::sudden::Sudden`]. Times are milliseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Steady {
+    pub(super) logs: [f64; COUNT],
+    pub(super) block_start: u64,
+    pub(super) block: Counts,
+    pub(super) burstiness: Burstiness,
+}
+
+/// What the steady test is to hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Demands {
+    /// Log of the e-value that decides, `ln(1/alpha)`.
+    pub(super) threshold: f64,
+    /// Tolerated ratio of failure rates.
+    pub(super) min_effect: f64,
+}
+
+impl Steady {
+    /// Closes the block if it is over.
+    pub(super) fn advance(&mut self, now: u64, demands: Demands) {
+        if now.abs_diff(self.block_start) < BLOCK_MILLIS {
+            return;
+        }
+        self.logs = self
+            .logs_with_block(demands)
+            .map(|log| log.max(floor(demands)));
+        let block = std::mem::take(&mut self.block);
+        self.burstiness.learn(block.baseline);
+        self.block_start = now;
+    }
+
+    pub(super) fn successes(&mut self, canary: u32, baseline: u32) {
+        self.block.canary.add(canary, 0);
+        self.block.baseline.add(baseline, 0);
+    }
+
+    pub(super) fn failure(&mut self, side: Side) {
+        self.block.side(side).add(1, 1);
+    }
+
+    /// Log of the mixed e-value.
+    pub(super) fn verdict(&self, demands: Demands) -> f64 {
+        let logs = self.logs_with_block(demands);
+        let mixed: f64 = logs.iter().map(|log| log.min(600.0).exp()).sum();
+        (mixed / COUNT as f64).ln()
+    }
+
+    fn logs_with_block(&self, demands: Demands) -> [f64; COUNT] {
+        let discount = self.burstiness.discount();
+        let most = demands.threshold / BLOCKS_NEEDED + (COUNT as f64).ln() / BLOCKS_NEEDED;
+        let mut logs = self.logs;
+        for (log, hypothesis) in logs.iter_mut().zip(HYPOTHESES) {
+            let gain = hypothesis.gain(&self.block, demands.min_effect) / discount;
+            *log += gain.min(most);
+        }
+        logs
+    }
+}
+
+/// With the evidence divided by at least 2, independent failures lift a log from
+/// `-c` to the threshold `ln(1/alpha)` with probability at most
+/// `alpha^2 exp(-2c)`, and a new attempt starts with every block, 8640 a day. So
+/// `c = max(0, ln(8640 alpha) / 2)` keeps a day's attempts below alpha.
+fn floor(demands: Demands) -> f64 {
+    -((8640.0_f64.ln() - demands.threshold) / 2.0).max(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    #[test]
+    fn the_floor_pays_for_looking_all_day() {
+        let floor_for = |alpha: f64| {
+            floor(Demands {
+                threshold: -alpha.ln(),
+                min_effect: 2.0,
+            })
+        };
+        assert_eq!(floor_for(1e-6), 0.0);
+        let day = 8640.0 * (2.0 * floor_for(0.01)).exp() * 0.01_f64.powi(2);
+        assert!((day - 0.01).abs() < 1e-9, "{day}");
+    }
+
+    #[test]
+    fn one_block_never_decides() {
+        let demands = Demands {
+            threshold: 13.8,
+            min_effect: 2.0,
+        };
+        let mut steady = Steady::default();
+        steady.successes(0, 100_000);
+        for _ in 0..100_000 {
+            steady.failure(Side::Canary);
+        }
+        assert!(steady.verdict(demands) < demands.threshold);
+    }
+}

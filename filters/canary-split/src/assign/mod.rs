@@ -1,0 +1,13 @@
+//! Which arm a client belongs to: a hash of salt and id, and a map from hashes
+//! to arms that only moves the clients it must when weights change.
+
+mod allocation;
+mod hash;
+mod schedule;
+
+pub use allocation::{Allocation, Share};
+pub use hash::{Hash, hash};
+pub use schedule::{Interpolation, Ramp, Schedule, Step};
+
+#[cfg(test)]
+mod tests;

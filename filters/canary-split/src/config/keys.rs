@@ -1,0 +1,131 @@
+//! `stickyBy`, `onMissingKey`, `cookie` and `force`.
+
+use std::time::Duration;
+
+use meshpack_sdk::check_name;
+use meshpack_sdk::config::{Node, Value};
+
+use crate::request::{KeySource, MintedCookie, MissingKey};
+
+/// Where a request may name its arm. The header goes before the cookie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Force {
+    /// Header name, lower-case.
+    pub header: Option<String>,
+    /// Cookie name.
+    pub cookie: Option<String>,
+}
+
+#[cold]
+pub(super) fn read_source(value: &Value<'_>) -> Option<KeySource> {
+    if let Node::String(word) = value.node() {
+        if word == "sourceIp" {
+            return Some(KeySource::SourceIp);
+        }
+        return value.problem(format!(
+            "{word:?} is not a source: use sourceIp, {{header: NAME}}, {{cookie: NAME}} or {{claim: NAME}}"
+        ));
+    }
+    let mut fields = value.object()?;
+    let header = fields.get("header").map(|name| read_name(&name));
+    let cookie = fields.get("cookie").map(|name| read_name(&name));
+    let claim = fields.get("claim").map(|name| {
+        let text = name.non_empty_string()?;
+        if text.contains('\0') {
+            return name.problem("has a NUL byte, which no claim has");
+        }
+        Some(text)
+    });
+    match (header, cookie, claim) {
+        (Some(name), None, None) => Some(KeySource::Header(name?.to_ascii_lowercase())),
+        (None, Some(name), None) => Some(KeySource::Cookie(name?.to_owned())),
+        (None, None, Some(name)) => Some(KeySource::claim(name?)),
+        _ => value.problem("names not exactly one source: use one of header, cookie and claim"),
+    }
+}
+
+/// A header or cookie name; both are tokens (RFC 9110, RFC 6265).
+fn read_name<'a>(value: &Value<'a>) -> Option<&'a str> {
+    let name = value.non_empty_string()?;
+    if name.starts_with(':') || check_name(name.as_bytes()).is_err() {
+        return value.problem(format!(
+            "{name:?} is not a name: use letters, digits and -._"
+        ));
+    }
+    Some(name)
+}
+
+#[cold]
+pub(super) fn read_missing(
+    mode: Option<Value<'_>>,
+    cookie: Option<Value<'_>>,
+) -> Option<MissingKey> {
+    #[derive(Clone, Copy)]
+    enum Mode {
+        Random,
+        Default,
+        Cookie,
+    }
+    let choices = [
+        ("random", Mode::Random),
+        ("default", Mode::Default),
+        ("cookie", Mode::Cookie),
+    ];
+    let minted = cookie.as_ref().map(read_cookie);
+    let chosen = mode
+        .as_ref()
+        .map_or(Some(Mode::Random), |mode| mode.one_of(&choices))?;
+    match (chosen, cookie, minted) {
+        (Mode::Cookie, _, Some(minted)) => Some(MissingKey::Cookie(minted?)),
+        (Mode::Cookie, _, None) => {
+            mode?.problem("needs to know the cookie: add cookie: {name: NAME, ttl: 720h, path: /}")
+        }
+        (_, Some(cookie), _) => {
+            cookie.problem("is minted only with onMissingKey: cookie: set that or leave this out")
+        }
+        (Mode::Random, None, _) => Some(MissingKey::Random),
+        (Mode::Default, None, _) => Some(MissingKey::Default),
+    }
+}
+
+#[cold]
+fn read_cookie(value: &Value<'_>) -> Option<MintedCookie> {
+    let mut fields = value.object()?;
+    let name = fields.required("name").and_then(|name| read_name(&name));
+    let ttl = fields
+        .get("ttl")
+        .map(|ttl| ttl.duration(Duration::from_secs(1)));
+    let path = fields.get("path").map_or(Some("/"), |path| {
+        let text = path.string()?;
+        let plain = |b: u8| (b' '..=b'~').contains(&b) && b != b';';
+        if text.starts_with('/') && text.bytes().all(plain) {
+            return Some(text);
+        }
+        path.problem(format!(
+            "{text:?} is not a cookie path: it starts with / and has no ;"
+        ))
+    });
+    Some(MintedCookie {
+        name: name?.to_owned(),
+        ttl: ttl.map_or(Some(None), |ttl| ttl.map(Some))?,
+        path: path?.to_owned(),
+    })
+}
+
+#[cold]
+pub(super) fn read_force(value: &Value<'_>) -> Option<Force> {
+    let mut fields = value.object()?;
+    let header = fields.get("header").map(|name| read_name(&name));
+    let cookie = fields.get("cookie").map(|name| read_name(&name));
+    if header.is_none() && cookie.is_none() {
+        return value.problem("names nothing that could force: give a header or a cookie");
+    }
+    Some(Force {
+        header: header
+            .map_or(Some(None), |name| name.map(Some))?
+            .map(str::to_ascii_lowercase),
+        cookie: cookie
+            .map_or(Some(None), |name| name.map(Some))?
+            .map(str::to_owned),
+    })
+}

@@ -1,0 +1,218 @@
+//! The configuration, read once into what the request path uses.
+
+mod abort;
+mod arms;
+mod keys;
+
+use meshpack_sdk::check_name;
+use meshpack_sdk::config::Value;
+use meshpack_sdk::matching::{MatchIndex, RequestMatch};
+
+pub use abort::{AbortConfig, FailureClasses};
+pub use keys::Force;
+
+use crate::assign::{Hash, Schedule};
+use crate::request::{KeySource, MissingKey};
+
+/// Name of the steering header unless the configuration gives another.
+pub const DEFAULT_HEADER: &str = "x-meshpack-subset";
+
+/// The whole configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Steering header, lower-case.
+    pub header: String,
+    /// The splits, in order.
+    pub splits: Vec<Split>,
+    /// Finds the split of a request: the first whose `match` takes it.
+    pub index: MatchIndex,
+}
+
+/// One split.
+#[derive(Debug, Clone)]
+pub struct Split {
+    /// Metric label.
+    pub name: String,
+    /// What the client's id is hashed with.
+    pub salt: String,
+    /// Whose bucketing.
+    pub hash: Hash,
+    /// Values of the steering header; the first is the default arm.
+    pub arms: Vec<String>,
+    /// Weights over time.
+    pub schedule: Schedule,
+    /// Where the client's id comes from, first present wins.
+    pub sticky_by: Vec<KeySource>,
+    /// What happens without one.
+    pub on_missing_key: MissingKey,
+    /// Header and cookie that name an arm.
+    pub force: Option<Force>,
+    /// Conditions of the rules.
+    pub rules: MatchIndex,
+    /// Arms of the rules, by position.
+    pub rule_arms: Vec<usize>,
+    /// When the canary is taken out.
+    pub abort: Option<AbortConfig>,
+}
+
+impl Config {
+    /// Reads a configuration; every problem is noted on the value.
+    #[must_use]
+    #[cold]
+    pub fn read(value: &Value<'_>) -> Option<Self> {
+        let mut fields = value.object()?;
+        let header = match fields.get("header") {
+            Some(header) => read_header_name(&header),
+            None => Some(DEFAULT_HEADER.to_owned()),
+        };
+        let splits = fields.get("splits").map(|splits| {
+            let read = splits.list_of(read_split);
+            check_unique_names(&splits);
+            read
+        });
+        drop(fields);
+        let (matches, splits) = splits
+            .unwrap_or_else(|| Some(Vec::new()))?
+            .into_iter()
+            .unzip();
+        Some(Self {
+            header: header?,
+            splits,
+            index: MatchIndex::new(matches),
+        })
+    }
+}
+
+#[cold]
+fn read_split(value: &Value<'_>) -> Option<(RequestMatch, Split)> {
+    let mut fields = value.object()?;
+    let name = fields
+        .required("name")
+        .and_then(|name| name.non_empty_string());
+    let matcher = match fields.get("match") {
+        Some(matcher) => RequestMatch::read(&matcher),
+        None => Some(RequestMatch::any()),
+    };
+    let salt = fields.get("salt").map(|salt| salt.string());
+    let hash = match fields.get("hash") {
+        Some(hash) => hash.one_of(&[("flagd", Hash::Flagd), ("unleash", Hash::Unleash)]),
+        None => Some(Hash::Flagd),
+    };
+    let arms = fields
+        .required("arms")
+        .and_then(|arms| arms::read(&arms, hash));
+    let values: &[String] = arms.as_ref().map_or(&[], |arms| &arms.values);
+    let sticky_by = match fields.get("stickyBy") {
+        Some(sources) => sources.non_empty_list_of(keys::read_source),
+        None => Some(Vec::new()),
+    };
+    let on_missing_key = keys::read_missing(fields.get("onMissingKey"), fields.get("cookie"));
+    let force = fields.get("force").map(|force| keys::read_force(&force));
+    let rules = fields
+        .get("rules")
+        .map(|rules| rules.list_of(|rule| read_rule(rule, values)));
+    let ramp = fields
+        .get("ramp")
+        .map(|ramp| arms::read_ramp(&ramp, arms.as_ref()));
+    let abort = fields.get("abort").map(|abort| abort::read(&abort, values));
+    drop(fields);
+
+    let name = name?.to_owned();
+    let hash = hash?;
+    let arms = arms?;
+    let ramp = ramp.map_or(Some(None), |ramp| ramp.map(Some))?;
+    let (rules, rule_arms) = rules
+        .unwrap_or_else(|| Some(Vec::new()))?
+        .into_iter()
+        .unzip();
+    let split = Split {
+        salt: salt.map_or(Some(name.as_str()), |salt| salt)?.to_owned(),
+        name,
+        hash,
+        schedule: Schedule::new(hash, arms.shares, ramp),
+        arms: arms.values,
+        sticky_by: sticky_by?,
+        on_missing_key: on_missing_key?,
+        force: force.map_or(Some(None), |force| force.map(Some))?,
+        rules: MatchIndex::new(rules),
+        rule_arms,
+        abort: abort.map_or(Some(None), |abort| abort.map(Some))?,
+    };
+    Some((matcher?, split))
+}
+
+#[cold]
+fn read_rule(value: &Value<'_>, arms: &[String]) -> Option<(RequestMatch, usize)> {
+    let mut fields = value.object()?;
+    let matcher = fields
+        .required("match")
+        .and_then(|matcher| RequestMatch::read(&matcher));
+    let arm = fields
+        .required("value")
+        .and_then(|arm| read_arm(&arm, arms));
+    Some((matcher?, arm?))
+}
+
+/// The position of an arm named by its value. Without arms (they are broken
+/// themselves) there is nothing to compare with, so nothing to report.
+#[cold]
+fn read_arm(value: &Value<'_>, arms: &[String]) -> Option<usize> {
+    let name = value.string()?;
+    if arms.is_empty() {
+        return None;
+    }
+    arms.iter().position(|arm| arm == name).or_else(|| {
+        let known = arms.join(", ");
+        value.problem(format!(
+            "{name:?} is not the value of an arm; the arms are {known}"
+        ))
+    })
+}
+
+#[cold]
+fn read_header_name(value: &Value<'_>) -> Option<String> {
+    let name = value.non_empty_string()?;
+    if name.starts_with(':') || check_name(name.as_bytes()).is_err() {
+        return value.problem(format!(
+            "{name:?} is not a header name: use letters, digits and -, as in \"{DEFAULT_HEADER}\""
+        ));
+    }
+    let name = name.to_ascii_lowercase();
+    if matches!(
+        name.as_str(),
+        "host" | "cookie" | "content-length" | "transfer-encoding" | "connection"
+    ) {
+        return value.problem(format!(
+            "{name:?} means something else to every server: use a header of your own, as in \"{DEFAULT_HEADER}\""
+        ));
+    }
+    Some(name)
+}
+
+/// Two splits of one name would share their metrics, their abort and, without a
+/// salt, their users.
+#[cold]
+fn check_unique_names(splits: &Value<'_>) {
+    let mut seen = std::collections::HashSet::new();
+    for split in splits.list().unwrap_or_default() {
+        if !matches!(split.node(), meshpack_sdk::config::Node::Object(_)) {
+            continue;
+        }
+        let name = split
+            .entries()
+            .unwrap_or_default()
+            .into_iter()
+            .find(|(key, _)| *key == "name");
+        if let Some((_, name)) = name
+            && let meshpack_sdk::config::Node::String(text) = name.node()
+            && !seen.insert(text.as_str())
+        {
+            name.problem::<()>(format!(
+                "{text:?} is the name of two splits: give each its own"
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+//! The weights in force, for dashboards.
+
+use std::time::Duration;
+
+use meshpack_sdk::metrics::{Gauge, label};
+use meshpack_sdk::{HostError, clock};
+
+use super::MAX_LABEL;
+use crate::config::Split;
+
+/// One gauge per arm, in millionths of the split's traffic.
+#[derive(Debug)]
+pub(super) struct Weights {
+    gauges: Vec<Gauge>,
+    published: Vec<u64>,
+}
+
+impl Weights {
+    /// Defines the gauges and sets them.
+    pub(super) fn publish(split: &Split) -> Result<Self, HostError> {
+        let gauges = split.arms.iter().map(|arm| {
+            let labels = [("split", split.name.as_bytes()), ("arm", arm.as_bytes())];
+            Gauge::define(&label::stat_name(
+                "meshpack_canary_weight",
+                labels,
+                MAX_LABEL,
+            ))
+        });
+        let mut weights = Self {
+            gauges: gauges.collect::<Result<_, _>>()?,
+            published: Vec::new(),
+        };
+        weights.refresh(split, clock::now());
+        Ok(weights)
+    }
+
+    /// Sets the gauges that have changed.
+    pub(super) fn refresh(&mut self, split: &Split, now: Duration) {
+        let current = split.schedule.weights(now);
+        for (at, (gauge, weight)) in self.gauges.iter().zip(&current).enumerate() {
+            if self.published.get(at) != Some(weight) {
+                gauge.set(*weight);
+            }
+        }
+        self.published = current;
+    }
+}

@@ -1,0 +1,14 @@
+//! From a request to an arm.
+
+mod cookie;
+mod decide;
+mod key;
+mod outside;
+
+pub use cookie::{CookieId, MintedCookie, cookie_value};
+pub use decide::{Decision, Reason};
+pub use key::{KeySource, MissingKey};
+pub use outside::Outside;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,294 @@
+use std::time::Duration;
+
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+use meshpack_sdk::matching::RequestHead;
+use meshpack_sdk::{HeaderMap, config, encode_pairs};
+
+use super::{CookieId, Decision, MintedCookie, Outside, Reason, cookie_value};
+use crate::config::{Config, Split};
+
+/// A world that answers what a test has put into it, and counts the questions.
+#[derive(Debug, Default)]
+struct World {
+    attributes: Vec<(&'static str, &'static [u8])>,
+    address: Option<&'static [u8]>,
+    now: Duration,
+    random: u32,
+    aborted: bool,
+    questions: u32,
+}
+
+impl<'r> Outside<'r> for World {
+    fn attribute(&mut self, path: &[u8]) -> Option<&'r [u8]> {
+        self.questions += 1;
+        let name = path.rsplit(|&b| b == 0).next()?;
+        let found = self
+            .attributes
+            .iter()
+            .find(|(known, _)| known.as_bytes() == name);
+        found.map(|(_, value)| *value)
+    }
+
+    fn source_address(&mut self) -> Option<&'r [u8]> {
+        self.questions += 1;
+        self.address
+    }
+
+    fn now(&mut self) -> Duration {
+        self.questions += 1;
+        self.now
+    }
+
+    fn random(&mut self) -> u32 {
+        self.questions += 1;
+        self.random
+    }
+
+    fn secure_random(&mut self) -> u64 {
+        self.questions += 1;
+        7
+    }
+
+    fn is_aborted(&mut self, _split: usize) -> bool {
+        self.questions += 1;
+        self.aborted
+    }
+}
+
+fn split(fields: &str) -> Split {
+    let json = format!(
+        r#"{{"splits": [{{"name": "s", "arms": [{{"value": "v1", "weight": 50}}, {{"value": "v2", "weight": 50}}], {fields}}}]}}"#
+    );
+    let mut config = config::parse(json.as_bytes(), |value| Config::read(&value)).unwrap();
+    config.splits.remove(0)
+}
+
+fn decide(split: &mut Split, world: &mut World, headers: &[(&str, &[u8])]) -> Decision {
+    let pairs: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| (name.as_bytes(), *value))
+        .collect();
+    let raw = encode_pairs(&pairs);
+    let map = HeaderMap::decode(&raw).unwrap();
+    split.decide(0, &RequestHead::new(&map), world)
+}
+
+/// Ids that the even split named "s" puts into its first and second arm.
+const FIRST: &[u8] = b"user-2";
+const SECOND: &[u8] = b"user-1";
+
+fn by_header(value: &[u8]) -> (usize, Reason) {
+    let mut split = split(r#""stickyBy": [{"header": "x-user"}], "onMissingKey": "default""#);
+    let decision = decide(&mut split, &mut World::default(), &[("x-user", value)]);
+    (decision.arm, decision.reason)
+}
+
+#[test]
+fn a_key_decides_and_an_empty_one_counts_as_missing() {
+    assert_eq!(by_header(FIRST), (0, Reason::Sticky));
+    assert_eq!(by_header(SECOND), (1, Reason::Sticky));
+    assert_eq!(by_header(b""), (0, Reason::Default));
+    assert_eq!(by_header(b"\xff\x00\xfe").1, Reason::Sticky);
+}
+
+#[test]
+fn the_first_key_present_wins_whatever_its_source() {
+    let mut split = split(
+        r#""stickyBy": [{"header": "x-user"}, {"cookie": "session"}, {"claim": "sub"}, "sourceIp"]"#,
+    );
+    let mut world = World {
+        attributes: vec![("sub", SECOND)],
+        address: Some(b"user-2:80"),
+        ..World::default()
+    };
+    let mut arm = |headers: &[(&str, &[u8])]| {
+        let decision = decide(&mut split, &mut world, headers);
+        assert_eq!(decision.reason, Reason::Sticky);
+        decision.arm
+    };
+    assert_eq!(arm(&[("x-user", FIRST), ("cookie", b"session=user-1")]), 0);
+    assert_eq!(
+        arm(&[("x-user", b""), ("cookie", b"a=b; session=user-2")]),
+        0
+    );
+    assert_eq!(arm(&[("cookie", b"session=")]), 1, "the claim");
+    world.attributes.clear();
+    let decision = decide(&mut split, &mut world, &[]);
+    assert_eq!(
+        (decision.arm, decision.reason),
+        (0, Reason::Sticky),
+        "the address"
+    );
+}
+
+#[test]
+fn only_what_the_configuration_needs_is_asked() {
+    let mut split = split(
+        r#""stickyBy": [{"header": "x-user"}, "sourceIp"], "abort": {"arm": "v2", "baseline": "v1"}"#,
+    );
+    let mut world = World::default();
+    decide(&mut split, &mut world, &[("x-user", FIRST)]);
+    assert_eq!(world.questions, 0);
+    decide(&mut split, &mut world, &[("x-user", SECOND)]);
+    assert_eq!(world.questions, 1, "the latch, for a request of the canary");
+}
+
+#[test]
+fn without_a_key_the_configured_mode_decides() {
+    let mut world = World {
+        random: u32::MAX,
+        ..World::default()
+    };
+    let decision = decide(&mut split(r#""onMissingKey": "random""#), &mut world, &[]);
+    assert_eq!((decision.arm, decision.reason), (1, Reason::Random));
+    world.random = 0;
+    let decision = decide(&mut split(r#""onMissingKey": "random""#), &mut world, &[]);
+    assert_eq!((decision.arm, decision.client), (0, None));
+    let decision = decide(&mut split(r#""onMissingKey": "default""#), &mut world, &[]);
+    assert_eq!((decision.arm, decision.reason), (0, Reason::Default));
+}
+
+#[test]
+fn a_minted_id_keeps_its_client_in_the_arm() {
+    let mut split = split(r#""onMissingKey": "cookie", "cookie": {"name": "sid"}"#);
+    let first = decide(&mut split, &mut World::default(), &[]);
+    let id = first.minted.unwrap();
+    assert_eq!(first.reason, Reason::Sticky);
+    let cookie = format!("sid={id}");
+    let second = decide(
+        &mut split,
+        &mut World::default(),
+        &[("cookie", cookie.as_bytes())],
+    );
+    assert_eq!((second.arm, second.client), (first.arm, first.client));
+    assert_eq!(second.minted, None);
+}
+
+#[test]
+fn set_cookie_carries_the_attributes() {
+    let cookie = MintedCookie {
+        name: "sid".into(),
+        ttl: Some(Duration::from_secs(3600)),
+        path: "/shop".into(),
+    };
+    let id = CookieId([1, 0xff]);
+    assert_eq!(
+        cookie.set_cookie(id, false),
+        "sid=000000000000000100000000000000ff; Max-Age=3600; Path=/shop; HttpOnly; SameSite=Lax"
+    );
+    let session = MintedCookie {
+        ttl: None,
+        path: "/".into(),
+        ..cookie
+    };
+    assert!(
+        session
+            .set_cookie(id, true)
+            .ends_with("; Path=/; HttpOnly; SameSite=Lax; Secure")
+    );
+}
+
+#[test]
+fn force_goes_first_and_its_header_before_its_cookie() {
+    let mut split = split(
+        r#""stickyBy": [{"header": "x-user"}], "force": {"header": "x-canary", "cookie": "canary"},
+           "rules": [{"match": {}, "value": "v1"}], "abort": {"arm": "v2", "baseline": "v1"}"#,
+    );
+    let mut world = World {
+        aborted: true,
+        ..World::default()
+    };
+    for (header, cookie, arm) in [
+        (&b"v2"[..], &b"canary=v1"[..], Some(1)),
+        (b"always", b"", Some(1)),
+        (b"never", b"canary=always", Some(0)),
+        (b"v9", b"canary=v2", Some(1)),
+        (b"", b"canary=\"always\"", Some(1)),
+        (b"v9", b"canary=v9", None),
+    ] {
+        let headers = [("x-user", SECOND), ("x-canary", header), ("cookie", cookie)];
+        let decision = decide(&mut split, &mut world, &headers);
+        let expected = arm.map_or((0, Reason::Rule), |arm| (arm, Reason::Force));
+        assert_eq!(
+            (decision.arm, decision.reason),
+            expected,
+            "{header:?} {cookie:?}"
+        );
+    }
+}
+
+#[test]
+fn rules_go_before_keys() {
+    let mut split = split(
+        r#""stickyBy": [{"header": "x-user"}],
+           "rules": [{"match": {"headers": {"x-beta": "1"}}, "value": "v2"}, {"match": {"paths": ["/v1/*"]}, "value": "v1"}]"#,
+    );
+    let mut arm = |headers: &[(&str, &[u8])]| {
+        let decision = decide(&mut split, &mut World::default(), headers);
+        (decision.arm, decision.reason)
+    };
+    assert_eq!(
+        arm(&[("x-user", FIRST), ("x-beta", b"1")]),
+        (1, Reason::Rule)
+    );
+    assert_eq!(
+        arm(&[("x-user", SECOND), (":path", b"/v1/a")]),
+        (0, Reason::Rule)
+    );
+    assert_eq!(
+        arm(&[("x-user", SECOND), (":path", b"/")]),
+        (1, Reason::Sticky)
+    );
+}
+
+#[test]
+fn an_aborted_canary_gets_nothing_but_what_is_forced() {
+    let mut split = split(
+        r#""stickyBy": [{"header": "x-user"}], "force": {"header": "x-canary"},
+           "rules": [{"match": {"headers": {"x-beta": "1"}}, "value": "v2"}],
+           "abort": {"arm": "v2", "baseline": "v1"}"#,
+    );
+    let mut world = World {
+        aborted: true,
+        random: u32::MAX,
+        ..World::default()
+    };
+    let mut arm = |headers: &[(&str, &[u8])]| {
+        let decision = decide(&mut split, &mut world, headers);
+        (decision.arm, decision.reason)
+    };
+    assert_eq!(arm(&[("x-user", SECOND)]), (0, Reason::Abort));
+    assert_eq!(arm(&[("x-beta", b"1")]), (0, Reason::Abort));
+    assert_eq!(arm(&[]), (0, Reason::Abort), "random");
+    assert_eq!(arm(&[("x-user", FIRST)]), (0, Reason::Sticky));
+    assert_eq!(arm(&[("x-canary", b"v2")]), (1, Reason::Force));
+}
+
+#[test]
+fn cookies_are_found_as_envoy_finds_them() {
+    let value = |headers: &[&[u8]], name: &str| {
+        let pairs: Vec<_> = headers
+            .iter()
+            .map(|value| (&b"cookie"[..], *value))
+            .collect();
+        let raw = encode_pairs(&pairs);
+        let map = HeaderMap::decode(&raw).unwrap();
+        cookie_value(&map, name.as_bytes()).map(<[u8]>::to_vec)
+    };
+    for (headers, name, expected) in [
+        (&[&b"a=1; b=2"[..]][..], "b", Some(&b"2"[..])),
+        (&[b"a=1;b=2"], "b", Some(b"2")),
+        (&[b"a=1", b"b=2"], "b", Some(b"2")),
+        (&[b"b=1; b=2"], "b", Some(b"1")),
+        (&[b"b=\"q\""], "b", Some(b"q")),
+        (&[b"b=x=y"], "b", Some(b"x=y")),
+        (&[b"b="], "b", Some(b"")),
+        (&[b"bb=1; ab=2; b"], "b", None),
+        (&[b"b=\xff\x80"], "b", Some(b"\xff\x80")),
+        (&[b";;; =; b=\""], "b", Some(b"\"")),
+    ] {
+        assert_eq!(value(headers, name).as_deref(), expected, "{headers:?}");
+    }
+}
