@@ -1,0 +1,244 @@
+//! The filter between a request and the router, on the mock host.
+
+use std::time::Duration;
+
+use meshpack_sdk::HostError;
+use meshpack_sdk::mock::{MockHost, MockStream, Plugin};
+
+use crate::RetryBudget;
+
+const NO_FLOOR: &str = r#"{"budgets": [{"name": "all", "budget": {"percent": 100},
+    "minRetryRate": {"count": 0}}]}"#;
+
+fn start(config: &str) -> Plugin<RetryBudget> {
+    MockHost::reset();
+    MockHost::set_time(Duration::from_secs(1_000_000));
+    Plugin::configure(config).unwrap()
+}
+
+fn attempts(count: u64) {
+    MockHost::set_property(&["upstream", "request_attempt_count"], count.to_le_bytes());
+}
+
+fn flags(flags: u64) {
+    MockHost::set_property(&["response", "flags"], flags.to_le_bytes());
+}
+
+fn stat(metric: &str, budget: &str) -> i64 {
+    MockHost::metric(&format!("meshpack_retry_{metric}budget=.={budget};.;"))
+}
+
+fn max_retries(stream: &MockStream<'_, RetryBudget>) -> Option<String> {
+    stream.request_header("x-envoy-max-retries")
+}
+
+const REQUEST: [(&str, &str); 3] = [(":path", "/"), (":authority", "shop"), (":method", "GET")];
+
+#[test]
+fn a_request_gets_what_the_budget_has_and_gives_back_what_it_did_not_use() {
+    let mut plugin = start(
+        r#"{"budgets": [{"name": "all", "budget": {"percent": 0},
+            "minRetryRate": {"count": 7, "interval": "1h"}}]}"#,
+    );
+    // Each with what it is allowed and what it makes of it; when less is left
+    // than two requests could want, each gets one.
+    for (allowed, made) in [("2", 0), ("2", 2), ("2", 2), ("1", 1), ("1", 0), ("1", 1)] {
+        let mut stream = plugin.request(&REQUEST);
+        assert_eq!(max_retries(&stream).as_deref(), Some(allowed));
+        attempts(1 + made);
+        stream.respond(&[(":status", "503")]);
+        stream.log();
+    }
+    // An aborted request is settled at its end.
+    let stream = plugin.request(&REQUEST);
+    assert_eq!(max_retries(&stream).as_deref(), Some("1"));
+    attempts(2);
+    stream.log();
+    assert_eq!(max_retries(&plugin.request(&REQUEST)).as_deref(), Some("0"));
+    plugin.tick();
+    assert_eq!(stat("requests_total", "all"), 8);
+    assert_eq!(stat("retries_total", "all"), 7);
+}
+
+#[test]
+fn a_healthy_request_costs_one_write_and_one_read_and_seldom_the_time() {
+    let mut plugin = start(NO_FLOOR);
+    attempts(1);
+    let mut hundred = || {
+        for _ in 0..100 {
+            MockHost::advance(Duration::from_millis(2));
+            let mut stream = plugin.request(&REQUEST);
+            stream.respond(&[(":status", "200")]);
+            stream.log();
+        }
+    };
+    hundred();
+    MockHost::reset_calls();
+    hundred();
+    let shared = MockHost::calls("shared_data");
+    assert!(
+        shared <= 8,
+        "a slot of 100 ms settles at most once: {shared}"
+    );
+    assert_eq!(MockHost::calls("property"), 100);
+    assert_eq!(MockHost::calls("replace_header"), 100);
+    let now = MockHost::calls("now");
+    assert!((6..=9).contains(&now), "{now}");
+}
+
+#[test]
+fn an_unreadable_attempt_count_counts_as_all_that_was_reserved() {
+    let mut plugin = start(NO_FLOOR);
+    MockHost::fail_property(
+        &["upstream", "request_attempt_count"],
+        HostError::InternalFailure,
+    );
+    for allowed in ["1", "1", "1"] {
+        let stream = plugin.request(&REQUEST);
+        assert_eq!(max_retries(&stream).as_deref(), Some(allowed));
+        stream.log();
+    }
+    plugin.tick();
+    assert_eq!(stat("retries_total", "all"), 3);
+}
+
+#[test]
+fn only_a_refused_wish_is_denied() {
+    let mut plugin = start(
+        r#"{"budgets": [{"name": "all", "budget": {"percent": 0},
+            "minRetryRate": {"count": 0}, "whenExhausted": 503}]}"#,
+    );
+    attempts(1);
+    for (status, response_flags, denied) in [("404", 0, 0), ("503", 0, 0), ("502", 0x8000, 1)] {
+        flags(response_flags);
+        let mut stream = plugin.request(&REQUEST);
+        assert_eq!(max_retries(&stream).as_deref(), Some("0"));
+        stream.respond(&[(":status", status)]);
+        let reply = stream.reply().map(|reply| reply.status);
+        assert_eq!(reply, (denied == 1).then_some(503), "{status}");
+        stream.log();
+        plugin.tick();
+        assert_eq!(stat("denied_total", "all"), denied);
+    }
+}
+
+#[test]
+fn the_call_of_an_application_marks_the_answer_to_its_caller() {
+    let mut plugin = start(r#"{"stopAmplification": true}"#);
+    let answer = |plugin: &mut Plugin<RetryBudget>, id: &str, status: &str| {
+        let mut stream = plugin.request(&[(":path", "/"), ("x-request-id", id)]);
+        stream.respond(&[(":status", status)]);
+        let mark = stream.response_header("x-envoy-ratelimited");
+        stream.log();
+        mark.is_some()
+    };
+    // The application fails without having called anybody.
+    attempts(1);
+    flags(0);
+    assert!(!answer(&mut plugin, "own", "500"));
+    // Its call is retried in vain; that answer is final and marked.
+    attempts(3);
+    assert!(answer(&mut plugin, "4f1e", "503"));
+    // The application's own answer, in the same process and of the same request.
+    attempts(1);
+    assert!(answer(&mut plugin, "4f1e", "503"));
+    assert!(!answer(&mut plugin, "4f1f", "503"));
+    assert!(!answer(&mut plugin, "", "503"));
+    // It made up for the failure: there is nothing to retry.
+    assert!(!answer(&mut plugin, "4f1e", "200"));
+    // A later attempt of the same request fails by itself.
+    MockHost::advance(Duration::from_millis(1));
+    assert!(!answer(&mut plugin, "4f1e", "503"));
+    plugin.tick();
+    assert_eq!(MockHost::metric("meshpack_retry_marked_total"), 2);
+}
+
+#[test]
+fn a_refused_retry_marks_and_a_full_connection_pool_does_not() {
+    let mut plugin = start(r#"{"stopAmplification": true}"#);
+    attempts(1);
+    for (response_flags, details, marked) in [
+        (0x8000, "via_upstream", true),
+        (0x80, "via_upstream", true),
+        (
+            0x80,
+            "upstream_reset_before_response_started{overflow}",
+            false,
+        ),
+        (
+            0x20,
+            "upstream_reset_before_response_started{connection_failure}",
+            false,
+        ),
+    ] {
+        flags(response_flags);
+        MockHost::set_property(&["response", "code_details"], details);
+        let mut stream = plugin.request(&[(":path", "/"), ("x-request-id", "a")]);
+        stream.respond(&[(":status", "503")]);
+        let mark = stream.response_header("x-envoy-ratelimited").is_some();
+        assert_eq!(mark, marked, "{details}");
+        stream.log();
+        MockHost::advance(Duration::from_millis(1));
+    }
+    // A gRPC error in the response headers is a failure too.
+    flags(0x8000);
+    let mut stream = plugin.request(&REQUEST);
+    stream.respond(&[(":status", "200"), ("grpc-status", "14")]);
+    let mark = stream.response_header("x-envoy-ratelimited");
+    assert_eq!(mark.as_deref(), Some("true"));
+    stream.log();
+}
+
+#[test]
+fn any_attempt_count_header_is_survived() {
+    let mut plugin = start(r#"{"server": {"maxRetryPercent": 0, "minRetryRate": {"count": 0}}}"#);
+    for (value, refused) in [
+        (&b"1"[..], false),
+        (b"2", true),
+        (b"", false),
+        (b"\xff", false),
+        (b"-1", false),
+        (b"99999999999999999999", false),
+        (b"4294967295", true),
+    ] {
+        let stream = plugin.request_bytes(&[(b":path", b"/"), (b"x-envoy-attempt-count", value)]);
+        assert_eq!(stream.reply().is_some(), refused, "{value:?}");
+        if let Some(reply) = stream.reply() {
+            let mark = (b"x-envoy-ratelimited".to_vec(), b"true".to_vec());
+            assert_eq!((reply.status, reply.headers.contains(&mark)), (503, true));
+        }
+        stream.log();
+    }
+}
+
+#[test]
+fn requests_that_no_budget_matches_are_left_alone() {
+    let mut plugin = start(r#"{"budgets": [{"name": "p", "match": {"hosts": ["payments*"]}}]}"#);
+    let stream = plugin.request(&REQUEST);
+    assert_eq!(max_retries(&stream), None);
+    stream.log();
+    let stream = plugin.request(&[(":path", "/"), (":authority", "payments:8080")]);
+    assert_eq!(max_retries(&stream).as_deref(), Some("2"));
+    stream.log();
+}
+
+#[test]
+fn the_balance_shows_what_is_left_and_recovers_by_itself() {
+    let mut plugin = start(
+        r#"{"budgets": [{"name": "all", "budget": {"percent": 0},
+            "minRetryRate": {"count": 4, "interval": "1s"}}]}"#,
+    );
+    attempts(3);
+    plugin.request(&REQUEST).log();
+    plugin.tick();
+    assert_eq!(stat("balance", "all"), 2);
+    for _ in 0..12 {
+        MockHost::advance(Duration::from_secs(1));
+        plugin.tick();
+    }
+    assert_eq!(stat("balance", "all"), 4);
+    let before = MockHost::calls("shared_data");
+    MockHost::advance(Duration::from_secs(1));
+    plugin.tick();
+    assert_eq!(MockHost::calls("shared_data"), before, "idle costs nothing");
+}
