@@ -1,0 +1,47 @@
+//! The matches of an HTTPRoute.
+
+use crate::translate::ledger::Field;
+use crate::translate::model::traffic::{Match, PathMatch, TextMatch};
+
+pub(in super::super) fn read(field: &Field<'_>) -> Match {
+    let mut read = Match::default();
+    if let Some(path) = field.get("path") {
+        let value = path.text_at("value").unwrap_or("/").to_owned();
+        read.path = match path.text_at("type").unwrap_or("PathPrefix") {
+            "Exact" => Some(PathMatch::Exact(value)),
+            "RegularExpression" => Some(PathMatch::Regex(value)),
+            other if other != "PathPrefix" => {
+                path.lost(format!(
+                    "{other:?} is not a type of Gateway API: every path is matched"
+                ));
+                None
+            }
+            _ if value.trim_end_matches('/').is_empty() => None,
+            _ => Some(PathMatch::Segments(value)),
+        };
+    }
+    read.methods
+        .extend(field.text_at("method").map(str::to_owned));
+    for (key, list) in [
+        ("headers", &mut read.headers),
+        ("queryParams", &mut read.query),
+    ] {
+        for entry in field.list(key) {
+            let (Some(name), Some(value)) = (entry.text_at("name"), entry.text_at("value")) else {
+                continue;
+            };
+            let value = match entry.text_at("type") {
+                Some("RegularExpression") => TextMatch::Regex(value.to_owned()),
+                Some(other) if other != "Exact" => {
+                    entry.lost(format!(
+                        "{other:?} is not a type of Gateway API: this condition is left out"
+                    ));
+                    continue;
+                }
+                _ => TextMatch::Exact(value.to_owned()),
+            };
+            list.push((name.to_ascii_lowercase(), value));
+        }
+    }
+    read
+}

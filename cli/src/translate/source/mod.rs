@@ -1,0 +1,199 @@
+//! From the resources of a mesh to the model. One module per system.
+
+mod app_mesh;
+mod cilium;
+mod consul;
+mod gateway_api;
+mod istio;
+mod linkerd;
+mod permission;
+
+use super::ledger::{Field, Ledger};
+use super::model::Mesh;
+use super::options::{Options, Target};
+
+/// A resource and the system it belongs to.
+pub(super) struct Resource<'a> {
+    pub(super) kind: String,
+    pub(super) name: String,
+    pub(super) namespace: String,
+    pub(super) system: System,
+    pub(super) field: Field<'a>,
+}
+
+/// What meshes are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum System {
+    Istio,
+    GatewayApi,
+    Linkerd,
+    Consul,
+    AppMesh,
+    Cilium,
+}
+
+/// API groups, whose they are, and the kinds in them.
+const GROUPS: &[(&str, System, &[&str])] = &[
+    (
+        "networking.istio.io",
+        System::Istio,
+        &["VirtualService", "DestinationRule"],
+    ),
+    ("security.istio.io", System::Istio, &["AuthorizationPolicy"]),
+    ("telemetry.istio.io", System::Istio, &["Telemetry"]),
+    (
+        "gateway.networking.k8s.io",
+        System::GatewayApi,
+        &["HTTPRoute"],
+    ),
+    (
+        "gateway.networking.x-k8s.io",
+        System::GatewayApi,
+        &["XBackendTrafficPolicy"],
+    ),
+    ("linkerd.io", System::Linkerd, &["ServiceProfile"]),
+    (
+        "consul.hashicorp.com",
+        System::Consul,
+        &["ServiceSplitter", "ServiceRouter", "ServiceIntentions"],
+    ),
+    (
+        "cilium.io",
+        System::Cilium,
+        &["CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy"],
+    ),
+    (
+        "appmesh.k8s.aws",
+        System::AppMesh,
+        &["VirtualRouter", "VirtualNode", "VirtualService", "Route"],
+    ),
+    // Config entries as `consul config read` prints them.
+    (
+        "",
+        System::Consul,
+        &["service-splitter", "service-router", "service-intentions"],
+    ),
+    ("split.smi-spec.io", System::Linkerd, &["TrafficSplit"]),
+    (
+        "policy.linkerd.io",
+        System::Linkerd,
+        &[
+            "HTTPRoute",
+            "Server",
+            "AuthorizationPolicy",
+            "MeshTLSAuthentication",
+            "NetworkAuthentication",
+        ],
+    ),
+];
+
+impl System {
+    /// The system whose resource this is.
+    pub(super) fn of(api_version: &str, kind: &str) -> Option<Self> {
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        GROUPS
+            .iter()
+            .find(|(name, _, kinds)| *name == group && kinds.contains(&kind))
+            .map(|(_, system, _)| *system)
+    }
+}
+
+/// What the AWS command line describes, by the key it puts around it.
+pub(super) const DESCRIBED: [(&str, &str); 4] = [
+    ("route", "Route"),
+    ("virtualRouter", "VirtualRouter"),
+    ("virtualNode", "VirtualNode"),
+    ("virtualService", "VirtualService"),
+];
+
+/// Consul's custom resources by the names of its config entries.
+pub(super) fn entry_kind(kind: &str) -> String {
+    match kind {
+        "ServiceSplitter" => "service-splitter",
+        "ServiceRouter" => "service-router",
+        "ServiceIntentions" => "service-intentions",
+        kind => kind,
+    }
+    .to_owned()
+}
+
+/// Whether any system has resources of this kind.
+pub(super) fn reads_kind(kind: &str) -> bool {
+    GROUPS.iter().any(|(_, _, kinds)| kinds.contains(&kind))
+}
+
+/// What every source module gets to work with.
+pub(super) struct Context<'a> {
+    pub(super) options: &'a Options,
+    pub(super) ledger: &'a Ledger,
+}
+
+impl Context<'_> {
+    /// A part that Istio goes on handling: nothing to do for Istio, lost elsewhere.
+    fn leave_to_istio(&self, field: &Field<'_>) {
+        match self.options.to {
+            Target::Wasmplugin => drop(field.take()),
+            Target::Envoy => {
+                field.lost("has no counterpart in the Envoy configuration that translate writes");
+            }
+        }
+    }
+}
+
+/// Reads all resources; afterwards nothing is left unread and unreported.
+pub(super) fn read(resources: &[Resource<'_>], cx: &Context<'_>) -> Mesh {
+    let mut mesh = Mesh::default();
+    istio::read(&of(resources, System::Istio), cx, &mut mesh);
+    gateway_api::read(&of(resources, System::GatewayApi), cx, &mut mesh);
+    linkerd::read(&of(resources, System::Linkerd), cx, &mut mesh);
+    consul::read(&of(resources, System::Consul), cx, &mut mesh);
+    app_mesh::read(&of(resources, System::AppMesh), cx, &mut mesh);
+    cilium::read(&of(resources, System::Cilium), cx, &mut mesh);
+    for resource in resources {
+        resource.field.skip("apiVersion");
+        resource.field.skip("kind");
+        report_metadata(resource, cx);
+        resource.field.skip("status");
+        resource.field.close();
+    }
+    mesh.make_names_unique();
+    mesh
+}
+
+/// Domains of the annotations and labels by which people instruct a mesh.
+const INSTRUCTING: [&str; 5] = [
+    "istio.io",
+    "linkerd.io",
+    "hashicorp.com",
+    "k8s.aws",
+    "cilium.io",
+];
+/// Instructs nobody.
+const CREATED_BY: &str = "linkerd.io/created-by";
+
+/// Metadata is between people and Kubernetes, but for what it tells a mesh.
+fn report_metadata(resource: &Resource<'_>, cx: &Context<'_>) {
+    let is_kept = cx.options.to == Target::Wasmplugin
+        && ["DestinationRule", "HTTPRoute"].contains(&resource.kind.as_str());
+    for key in ["annotations", "labels"] {
+        let Some(entries) = resource.field.at(&["metadata", key]) else {
+            continue;
+        };
+        for (name, entry) in entries.unread() {
+            let domain = name.split_once('/').map_or("", |(domain, _)| domain);
+            let instructs = INSTRUCTING.iter().any(|known| domain.ends_with(known));
+            let kept = is_kept && domain.ends_with("istio.io");
+            if instructs && !kept && name != CREATED_BY {
+                entry.lost("tells the mesh something that what comes out does not");
+            }
+        }
+    }
+    resource.field.skip("metadata");
+}
+
+fn of<'r, 'a>(resources: &'r [Resource<'a>], system: System) -> Vec<&'r Resource<'a>> {
+    resources
+        .iter()
+        .filter(|resource| resource.system == system)
+        .collect()
+}

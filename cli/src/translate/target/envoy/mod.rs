@@ -1,0 +1,109 @@
+//! A bootstrap for a stand-alone Envoy: one listener for the routes, one for
+//! each guarded workload.
+
+mod cluster;
+mod listener;
+mod route;
+
+use std::collections::BTreeSet;
+
+use meshpack_sdk::config::Node;
+
+use super::{budget, split};
+use crate::filters::Filter;
+use crate::json::object;
+use crate::translate::ledger::Ledger;
+use crate::translate::model::Mesh;
+use crate::translate::model::traffic::{Destination, Routes};
+use crate::translate::options::Options;
+use listener::{Listener, Plugin};
+
+/// Filter state that carries the TCP peer's address.
+pub(crate) const PEER_ADDRESS: &str = "meshpack.peer_address";
+
+/// The whole bootstrap.
+pub(crate) fn bootstrap(mesh: &Mesh, options: &Options, ledger: &Ledger) -> Node {
+    let mut listeners = Vec::new();
+    let mut clusters = Vec::new();
+    let telemetry: Vec<Plugin> = mesh
+        .telemetry
+        .iter()
+        .map(|telemetry| Plugin::new(Filter::Telemetry, telemetry.config.clone()))
+        .collect();
+    let mut port = options.port;
+    if !mesh.routes.is_empty() {
+        let routes: Vec<&Routes> = mesh.routes.iter().collect();
+        let canary = split::canary(&routes, &options.sticky_by, ledger);
+        let retry = budget::retry(&routes, mesh, ledger);
+        let mut plugins = Vec::new();
+        plugins.extend(canary.map(|config| Plugin::new(Filter::CanarySplit, config)));
+        plugins.extend(retry.map(|config| Plugin::new(Filter::RetryBudget, config)));
+        plugins.extend(telemetry.iter().cloned());
+        listeners.push(Listener::outbound(
+            port,
+            plugins,
+            route::configuration(&routes, ledger),
+        ));
+        port += 1;
+        for destination in destinations(&routes) {
+            clusters.push(cluster::of_destination(&destination, mesh, options, ledger));
+        }
+    }
+    let mut local = BTreeSet::new();
+    for guard in &mesh.guards {
+        let name = guard
+            .scope
+            .port
+            .map_or("local".to_owned(), |port| format!("local:{port}"));
+        let mut plugins = vec![Plugin::authz(guard)];
+        plugins.extend(telemetry.iter().cloned());
+        let routes = route::everything_to(&name);
+        let with_tls = guard.needs_identity;
+        if with_tls && let Some(spot) = &guard.spot {
+            ledger.note(
+                spot,
+                "clients are known by their certificates: put the workload's into certs/tls.crt and certs/tls.key, the mesh's root into certs/ca.crt",
+            );
+        }
+        listeners.push(Listener {
+            name: format!("inbound-{}", guard.scope.name),
+            port,
+            plugins,
+            routes,
+            with_tls,
+            with_peer_address: guard.needs_peer_address,
+        });
+        port += 1;
+        if local.insert(name.clone()) {
+            clusters.push(cluster::local(
+                &name,
+                guard.scope.port.unwrap_or(8080),
+                options,
+            ));
+        }
+    }
+    if listeners.is_empty() && !telemetry.is_empty() {
+        listeners.push(Listener::outbound(
+            port,
+            telemetry,
+            route::everything_to("local"),
+        ));
+        clusters.push(cluster::local("local", 8080, options));
+    }
+    let listeners = listeners.iter().map(|listener| listener.node(options));
+    object([(
+        "static_resources",
+        object([
+            ("listeners", Node::List(listeners.collect())),
+            ("clusters", Node::List(clusters)),
+        ]),
+    )])
+}
+
+fn destinations(routes: &[&Routes]) -> BTreeSet<Destination> {
+    let rules = routes.iter().flat_map(|routes| &routes.rules);
+    rules
+        .flat_map(|rule| &rule.arms)
+        .map(|arm| arm.to.clone())
+        .collect()
+}

@@ -1,0 +1,248 @@
+//! WasmPlugin resources around the configurations, and what they need beside them.
+
+use std::collections::BTreeMap;
+
+use meshpack_sdk::config::Node;
+
+use super::http_route::http_route;
+use super::virtual_service::virtual_service;
+use super::{budget, duration, integer, split, text};
+use crate::filters::Filter;
+use crate::json::object;
+use crate::translate::ledger::Ledger;
+use crate::translate::model::policy::Guard;
+use crate::translate::model::traffic::{Backend, Outlier, Routes};
+use crate::translate::model::{Mesh, Scope};
+use crate::translate::options::Options;
+
+/// All resources, plugins first.
+pub(crate) fn resources(mesh: &Mesh, options: &Options, ledger: &Ledger) -> Vec<Node> {
+    let mut plugins = Vec::new();
+    let mut services = Vec::new();
+    let mut by_namespace: BTreeMap<&str, Vec<&Routes>> = BTreeMap::new();
+    for routes in &mesh.routes {
+        by_namespace
+            .entry(&routes.namespace)
+            .or_default()
+            .push(routes);
+    }
+    for (namespace, routes) in by_namespace {
+        let scope = |name: &str| Scope {
+            name: name.to_owned(),
+            namespace: namespace.to_owned(),
+            selector: None,
+            port: None,
+        };
+        // The split is decided before the budget looks at the request.
+        if let Some(config) = split::canary(&routes, &options.sticky_by, ledger) {
+            let scope = scope("canary-split");
+            plugins.push(Plugin::outbound(Filter::CanarySplit, scope, config, 20).node(options));
+        }
+        if let Some(config) = budget::retry(&routes, mesh, ledger) {
+            let scope = scope("retry-budget");
+            plugins.push(Plugin::outbound(Filter::RetryBudget, scope, config, 10).node(options));
+        }
+    }
+    for guard in &mesh.guards {
+        plugins.push(authz(guard, options, ledger));
+    }
+    for telemetry in &mesh.telemetry {
+        let plugin = Plugin {
+            filter: Filter::Telemetry,
+            scope: telemetry.scope.clone(),
+            config: telemetry.config.clone(),
+            priority: None,
+            mode: None,
+        };
+        plugins.push(plugin.node(options));
+    }
+    for routes in &mesh.routes {
+        match routes.http_routes.as_slice() {
+            [] => services.push(virtual_service(routes)),
+            written => services.extend(written.iter().map(|one| http_route(routes, one))),
+        }
+    }
+    let rules = mesh.backends.iter().filter(|_| mesh.kept.is_empty());
+    services.extend(rules.filter_map(|backend| destination_rule(backend, options)));
+    plugins.extend(services);
+    plugins.extend(mesh.kept.iter().cloned());
+    plugins
+}
+
+struct Plugin {
+    filter: Filter,
+    scope: Scope,
+    config: Node,
+    priority: Option<i64>,
+    /// CLIENT for calls that leave the workload, SERVER for those that reach it.
+    mode: Option<&'static str>,
+}
+
+impl Plugin {
+    fn outbound(filter: Filter, scope: Scope, config: Node, priority: i64) -> Self {
+        Self {
+            filter,
+            scope,
+            config,
+            priority: Some(priority),
+            mode: Some("CLIENT"),
+        }
+    }
+
+    fn node(&self, options: &Options) -> Node {
+        let mut spec: Vec<(String, Node)> = Vec::new();
+        let mut add = |key: &str, node: Node| spec.push((key.to_owned(), node));
+        if let Some((key, selector)) = &self.scope.selector {
+            add(key, selector.clone());
+        }
+        let image = self.filter.name();
+        add(
+            "url",
+            text(format!("{}/{image}:{}", options.registry, options.tag)),
+        );
+        let (phase, strategy) = match self.filter {
+            // Who cannot be judged is not let in.
+            Filter::AuthzPolicy => (Some("AUTHZ"), "FAIL_CLOSE"),
+            Filter::Telemetry => (Some("STATS"), "FAIL_OPEN"),
+            _ => (None, "FAIL_OPEN"),
+        };
+        if let Some(phase) = phase {
+            add("phase", text(phase));
+        }
+        if let Some(priority) = self.priority {
+            add("priority", integer(priority));
+        }
+        add("failStrategy", text(strategy));
+        if let Some(mode) = self.mode {
+            let mut traffic = vec![("mode", text(mode))];
+            if let Some(port) = self.scope.port {
+                let port = object([("number", integer(port))]);
+                traffic.push(("ports", Node::List(vec![port])));
+            }
+            add("match", Node::List(vec![object(traffic)]));
+        }
+        add("pluginConfig", self.config.clone());
+        object([
+            ("apiVersion", text("extensions.istio.io/v1alpha1")),
+            ("kind", text("WasmPlugin")),
+            (
+                "metadata",
+                object([
+                    ("name", text(&self.scope.name)),
+                    ("namespace", text(&self.scope.namespace)),
+                ]),
+            ),
+            ("spec", object(spec)),
+        ])
+    }
+}
+
+fn authz(guard: &Guard, options: &Options, ledger: &Ledger) -> Node {
+    let mut entries = vec![("policies", Node::List(guard.policies.clone()))];
+    if guard.needs_peer_address {
+        let filter_state = object([("filterState", text(super::envoy::PEER_ADDRESS))]);
+        entries.insert(0, ("directRemoteIp", filter_state));
+        if let Some(spot) = &guard.spot {
+            ledger.note(
+                spot,
+                format!(
+                    "ipBlocks need the TCP peer's address in the filter state {}: an EnvoyFilter must put it there, see the page of authz_policy",
+                    super::envoy::PEER_ADDRESS
+                ),
+            );
+        }
+    }
+    let plugin = Plugin {
+        filter: Filter::AuthzPolicy,
+        scope: guard.scope.clone(),
+        config: object(entries),
+        priority: None,
+        mode: Some("SERVER"),
+    };
+    plugin.node(options)
+}
+
+/// What a source other than Istio says about a service, for Istio.
+fn destination_rule(backend: &Backend, options: &Options) -> Option<Node> {
+    let mut policy = Vec::new();
+    let limits = connection_pool(backend);
+    policy.extend(limits.map(|limits| ("connectionPool", limits)));
+    let outlier = backend.outlier.as_ref().map(outlier_detection);
+    policy.extend(outlier.map(|outlier| ("outlierDetection", outlier)));
+    if policy.is_empty() || backend.subset.is_some() {
+        return None;
+    }
+    Some(object([
+        ("apiVersion", text("networking.istio.io/v1")),
+        ("kind", text("DestinationRule")),
+        (
+            "metadata",
+            object([
+                ("name", text(backend.host.replace('.', "-"))),
+                ("namespace", text(&options.namespace)),
+            ]),
+        ),
+        (
+            "spec",
+            object([
+                ("host", text(&backend.host)),
+                ("trafficPolicy", object(policy)),
+            ]),
+        ),
+    ]))
+}
+
+fn connection_pool(backend: &Backend) -> Option<Node> {
+    let limits = &backend.limits;
+    let mut tcp = Vec::new();
+    tcp.extend(
+        limits
+            .connections
+            .map(|value| ("maxConnections", integer(value))),
+    );
+    tcp.extend(
+        limits
+            .connect_timeout
+            .map(|value| ("connectTimeout", duration(value))),
+    );
+    let mut http = Vec::new();
+    http.extend(
+        limits
+            .pending_requests
+            .map(|value| ("http1MaxPendingRequests", integer(value))),
+    );
+    http.extend(
+        limits
+            .requests
+            .map(|value| ("http2MaxRequests", integer(value))),
+    );
+    let per_connection = limits.requests_per_connection;
+    http.extend(per_connection.map(|value| ("maxRequestsPerConnection", integer(value))));
+    let mut pool = Vec::new();
+    if !tcp.is_empty() {
+        pool.push(("tcp", object(tcp)));
+    }
+    if !http.is_empty() {
+        pool.push(("http", object(http)));
+    }
+    (!pool.is_empty()).then(|| object(pool))
+}
+
+fn outlier_detection(outlier: &Outlier) -> Node {
+    let mut entries = Vec::new();
+    entries.extend(
+        outlier
+            .consecutive_5xx
+            .map(|value| ("consecutive5xxErrors", integer(value))),
+    );
+    let gateway = outlier.consecutive_gateway_errors;
+    entries.extend(gateway.map(|value| ("consecutiveGatewayErrors", integer(value))));
+    entries.extend(outlier.interval.map(|value| ("interval", duration(value))));
+    let base = outlier.base_ejection_time;
+    entries.extend(base.map(|value| ("baseEjectionTime", duration(value))));
+    let most = outlier.max_ejection_percent;
+    entries.extend(most.map(|value| ("maxEjectionPercent", integer(value))));
+    let healthy = outlier.min_health_percent;
+    entries.extend(healthy.map(|value| ("minHealthPercent", integer(value))));
+    object(entries)
+}

@@ -1,0 +1,31 @@
+//! The commands on the pages of check and translate.
+
+mod common;
+
+use std::path::Path;
+
+use common::meshpack_in;
+
+#[test]
+fn commands_on_the_pages_succeed() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut run = 0;
+    for page in ["docs/check.md", "docs/translate.md"] {
+        let text = std::fs::read_to_string(workspace.join(page)).unwrap();
+        let mut in_block = false;
+        for line in text.lines() {
+            if line.starts_with("```") {
+                in_block = line == "```sh";
+                continue;
+            }
+            let Some(command) = line.strip_prefix("meshpack ").filter(|_| in_block) else {
+                continue;
+            };
+            let words: Vec<&str> = command.split_whitespace().collect();
+            let ran = meshpack_in(workspace, &words);
+            assert_eq!(ran.code, 0, "{page}: {command}\n{}{}", ran.out, ran.err);
+            run += 1;
+        }
+    }
+    assert!(run >= 11, "{run} commands");
+}
