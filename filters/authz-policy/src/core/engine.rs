@@ -1,11 +1,15 @@
 //! All policies of a workload, compiled, and the decision on a request.
 
 use super::index::KeyIndex;
-use super::model::{Action, DenyWith, Policy, Share};
+use super::model::{Action, DenyWith, Policy, Rule, Share};
 use super::request::Request;
 use super::rule::{CompiledRule, constraints};
 use super::sort::{sort, sort_and_dedup};
 use super::value::Tri;
+
+/// Up to this many rules are tried one by one when they read headers alone: looking
+/// a request up costs about as much as so many rules that do not match.
+const LINEAR: usize = 2;
 
 /// A set of policies, ready to decide.
 #[derive(Debug, Clone)]
@@ -98,11 +102,12 @@ impl PolicySet {
         }
         sort(&mut order);
         let found = |number: usize, rule: usize| policies.get(number)?.rules.get(rule);
-        let index = KeyIndex::build(
-            order
-                .iter()
-                .map(|(_, number, rule)| found(*number, *rule).map_or_else(Vec::new, constraints)),
-        );
+        let rules = order.iter().map(|(_, number, rule)| found(*number, *rule));
+        let index = if order.len() <= LINEAR && rules.clone().flatten().all(Rule::is_at_hand) {
+            KeyIndex::of_all(order.len())
+        } else {
+            KeyIndex::build(rules.map(|rule| rule.map_or_else(Vec::new, constraints)))
+        };
         let mut infos = Vec::with_capacity(policies.len());
         let mut waiting: Vec<Vec<Option<CompiledRule>>> = Vec::with_capacity(policies.len());
         for policy in policies {

@@ -109,6 +109,16 @@ pub struct Rule {
     pub when: Vec<Field>,
 }
 
+impl Rule {
+    /// Whether all that it constrains is read from the request headers.
+    pub(crate) fn is_at_hand(&self) -> bool {
+        let alternatives = self.from.iter().chain(&self.to).flatten();
+        alternatives
+            .chain(&self.when)
+            .all(|field| field.subject.is_at_hand())
+    }
+}
+
 /// A constraint on one subject: a value that is among `is` (when there are
 /// any) and none that is among `not`.
 #[derive(Debug, Clone, PartialEq)]
@@ -175,6 +185,21 @@ pub enum Subject {
     Query(String),
     /// A cookie.
     Cookie(String),
+}
+
+impl Subject {
+    /// Whether it is read from the request headers, without asking the proxy.
+    pub(crate) fn is_at_hand(&self) -> bool {
+        matches!(
+            self,
+            Self::Path
+                | Self::Host
+                | Self::Method
+                | Self::Header { .. }
+                | Self::Query(_)
+                | Self::Cookie(_)
+        )
+    }
 }
 
 impl fmt::Display for Subject {

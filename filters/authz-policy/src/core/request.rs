@@ -56,6 +56,7 @@ pub struct Request<'a> {
     attributes: &'a dyn Attributes,
     hardened: bool,
     full_path: Option<&'a [u8]>,
+    path: Option<&'a [u8]>,
     host: Option<&'a [u8]>,
     method: Option<&'a [u8]>,
     canonical_path: OnceCell<Vec<u8>>,
@@ -78,6 +79,7 @@ impl<'a> Request<'a> {
             attributes,
             hardened,
             full_path: None,
+            path: None,
             host: None,
             method: None,
             canonical_path: OnceCell::new(),
@@ -101,6 +103,7 @@ impl<'a> Request<'a> {
                 break;
             }
         }
+        request.path = request.full_path.map(path::without_query);
         request
     }
 
@@ -113,7 +116,7 @@ impl<'a> Request<'a> {
     /// The path without query, if there is one (CONNECT has none).
     #[must_use]
     pub fn path(&self) -> Option<&'a [u8]> {
-        self.full_path.map(path::without_query)
+        self.path
     }
 
     /// The method.

@@ -58,9 +58,12 @@ impl HttpContext for Stream {
                 number(vec!["response", "flags"]).to_string(),
             ),
             ("request_protocol", text(vec!["request", "protocol"])),
-            ("request_method", text(vec!["request", "method"])),
+            ("reporter", number(vec!["listener_direction"]).to_string()),
             ("destination_service", text(vec!["request", "host"])),
-            ("connection_mtls", text(vec!["connection", "mtls"])),
+            (
+                "connection_security_policy",
+                text(vec!["connection", "mtls"]),
+            ),
             (
                 "source_principal",
                 text(vec!["connection", "uri_san_peer_certificate"]),

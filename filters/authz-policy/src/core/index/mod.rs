@@ -101,6 +101,14 @@ impl KeyIndex {
         builder.finish()
     }
 
+    /// Holds so many items without keys: each is a candidate for every request.
+    pub(crate) fn of_all(items: usize) -> Self {
+        Self {
+            residue: (0..items as u32).collect(),
+            ..Self::default()
+        }
+    }
+
     /// Indexes the values of one field.
     pub(crate) fn of_patterns(subject: &Subject, patterns: &[Pattern]) -> Self {
         Self::build(
