@@ -154,6 +154,26 @@ fn the_call_of_an_application_marks_the_answer_to_its_caller() {
 }
 
 #[test]
+fn answers_of_requests_without_an_id_are_not_taken_for_each_others() {
+    let mut plugin = start(r#"{"stopAmplification": true}"#);
+    let missing: &[(&str, &str)] = &[(":path", "/")];
+    let empty: &[(&str, &str)] = &[(":path", "/"), ("x-request-id", "")];
+    for id in [missing, empty] {
+        // What was retried here itself is marked whatever its id; what another stream
+        // retried is not known to belong to it.
+        for (made, marked) in [(3, true), (1, false)] {
+            attempts(made);
+            flags(0);
+            let mut stream = plugin.request(id);
+            stream.respond(&[(":status", "503")]);
+            let mark = stream.response_header("x-envoy-ratelimited");
+            assert_eq!(mark.is_some(), marked, "{id:?} after {made}");
+            stream.log();
+        }
+    }
+}
+
+#[test]
 fn a_refused_retry_marks_and_a_full_connection_pool_does_not() {
     let mut plugin = start(r#"{"stopAmplification": true}"#);
     attempts(1);
