@@ -21,7 +21,8 @@ pub(crate) struct Effort {
 
 /// Requests are counted in windows of these sizes in turns. What a count has beside them
 /// comes with time (a module's ticks, once a second) and is told apart by that: see
-/// [`per_request`].
+/// [`per_request`]. The same for any number of workers: in longer windows time would grow
+/// with the requests alone, and nothing would tell them apart.
 const WINDOWS: [usize; 2] = [10, 50];
 
 /// Requests between switching callgrind on and the first count: switching drops the
@@ -81,11 +82,10 @@ pub(crate) async fn measure(
         let (mut since, mut before) = (Instant::now(), worker_total(&pid, chain.workers)?);
         let mut sent = 0;
         for window in WINDOWS.into_iter().cycle() {
-            let requests = window * chain.workers as usize;
-            running.send(requests, count).await?;
+            running.send(window, count).await?;
             let (at, after) = (Instant::now(), worker_total(&pid, chain.workers)?);
             counted.push(Window {
-                requests: requests as f64,
+                requests: window as f64,
                 seconds: (at - since).as_secs_f64(),
                 instructions: (after - before) as f64,
             });

@@ -5,7 +5,7 @@ use plotters::coord::ranged1d::{IntoSegmentedCoord as _, Ranged, SegmentValue};
 use plotters::prelude::*;
 
 use crate::results::{Cost, Series};
-use crate::rows::BASELINE;
+use crate::rows::{BASELINE, OURS};
 
 /// Told apart in colour and in grey.
 const COLORS: [RGBColor; 6] = [
@@ -53,6 +53,7 @@ pub(crate) fn bars(cost: &Cost) -> Result<String> {
         };
         chart
             .configure_mesh()
+            .max_light_lines(1)
             .disable_y_mesh()
             .y_labels(lines.len())
             .y_label_formatter(&name)
@@ -61,7 +62,7 @@ pub(crate) fn bars(cost: &Cost) -> Result<String> {
             .map_err(drawing)?;
         for (index, line) in lines.iter().rev().enumerate() {
             let thousands = line.instructions_over_no_filter / 1000.0;
-            let color = if line.at_most.is_some() {
+            let color = if line.at_most.is_some() || OURS.contains(&line.name.as_str()) {
                 COLORS[0]
             } else {
                 RGBColor(170, 170, 170)
@@ -97,7 +98,9 @@ pub(crate) fn lines(axis: &str, series: &[&Series]) -> Result<String> {
         .max()
         .unwrap_or(1)
         .max(least + 1);
-    let highest = points().map(|point| point.1).fold(1.0, f64::max) / 1000.0 * 1.1;
+    // Room for the legend above the lines.
+    let room = 1.1 + 0.08 * series.len() as f64;
+    let highest = points().map(|point| point.1).fold(1.0, f64::max) / 1000.0 * room;
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, (720, 380)).into_drawing_area();
@@ -134,6 +137,7 @@ where
 {
     chart
         .configure_mesh()
+        .max_light_lines(1)
         .x_desc(axis)
         .y_desc("thousand instructions per request")
         .x_label_formatter(&|value| format!("{value:.0}"))
