@@ -32,8 +32,6 @@ comma := ,
 # What the end-to-end tests are compiled with: the same for both backends, so that
 # nothing is compiled twice where both run (CONTAINERS=1).
 FEATURES = $(if $(CONTAINERS),--features meshpack-e2e/container$(comma)meshpack/container)
-E2E_TESTS := $(patsubst tests/e2e/tests/%.rs,--test %,$(wildcard tests/e2e/tests/*.rs)) \
-             $(patsubst tests/e2e/tests/%/main.rs,--test %,$(wildcard tests/e2e/tests/*/main.rs))
 
 .PHONY: test
 test: build envoy-matrix ## Run every test, the real Envoy included
@@ -68,6 +66,7 @@ lint: ## Check format and lints, natively and for wasm, and the Prometheus rules
 	cargo clippy --target wasm32-wasip1 -p meshpack-sdk -p meshpack-authz-policy -p meshpack-canary-split \
 	    -p meshpack-retry-budget -p meshpack-telemetry -p meshpack-pack --features \
 	    meshpack-authz-policy/module,meshpack-canary-split/module,meshpack-retry-budget/module,meshpack-telemetry/module -- -D warnings
+	@./tools/lint-test-files.sh
 	@./tools/lint-observability.sh
 
 .PHONY: docs
@@ -81,4 +80,5 @@ envoy-image: envoy ## Make envoyproxy/envoy:v<version> from the cached binary, f
 .PHONY: test-containers
 test-containers: CONTAINERS := 1
 test-containers: build ## Run the end-to-end tests with Envoy as a container
-	ENVOY_BACKEND=container cargo test --workspace --no-fail-fast $(FEATURES) $(E2E_TESTS) --test verify_backends
+	ENVOY_BACKEND=container cargo test --workspace --no-fail-fast $(FEATURES) --test e2e
+	ENVOY_BACKEND=container cargo test --workspace --no-fail-fast $(FEATURES) --test cli verify_backends

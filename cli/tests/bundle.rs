@@ -1,12 +1,10 @@
 //! `meshpack bundle` without a registry.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{Ran, meshpack_in};
+use crate::common::{Ran, meshpack_in};
 use serde_json::Value;
 
 const WASM: &[u8] = b"\0asm\x01\0\0\0";

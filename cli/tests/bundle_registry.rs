@@ -1,19 +1,16 @@
 //! `meshpack bundle` with registries: what is pushed is pulled back, is laid out as
 //! istio-agent wants it, and runs in a stock Envoy that fetches the module itself.
 
-mod common;
-mod registry;
-
 use std::fs;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Ran, meshpack_in};
+use crate::common::{Ran, meshpack_in};
+use crate::registry::{OwnRegistry, Registry};
 use meshpack_harness::config::HttpFilter;
 use meshpack_harness::{Behavior, Client, Cluster, Envoy, Listener, Request, Route, Upstream};
-use registry::{OwnRegistry, Registry};
 use serde_json::{Value, json};
 
 const MODULE: &str = "dist/examples/tag_tenant.wasm";

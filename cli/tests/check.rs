@@ -1,10 +1,8 @@
 //! `meshpack check` on what is right, and its exit codes and reports.
 
-mod common;
-
 use std::path::Path;
 
-use common::{check_bytes, meshpack_in};
+use crate::common::{check_bytes, meshpack_in};
 
 const CANARY: &str = "splits:
 - name: payments

@@ -1,9 +1,7 @@
 //! `meshpack check` on inputs that are wrong: a clear message with a place, the
 //! right exit code, never a panic.
 
-mod common;
-
-use common::{Ran, check_bytes};
+use crate::common::{Ran, check_bytes};
 
 /// What is fed; the exit code; what the message must say.
 struct Case {

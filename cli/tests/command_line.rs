@@ -1,12 +1,10 @@
 //! What holds for every command: help, exit codes, completions, closed pipes.
 
-mod common;
-
 use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::meshpack_in;
+use crate::common::meshpack_in;
 
 const COMMANDS: [&str; 6] = ["bundle", "check", "explain", "tags", "translate", "verify"];
 

@@ -1,14 +1,12 @@
 //! Every command on every page: run here or by the test of its page, or listed here
 //! with what it takes that a test has not. A new one fails until it is one of these.
 
-mod registry;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::registry::OwnRegistry;
 use meshpack_cli::{json, yaml};
-use registry::OwnRegistry;
 
 /// Pages whose commands are run by tests of their own.
 const ELSEWHERE: &[(&str, &str)] = &[

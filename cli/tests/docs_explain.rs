@@ -1,11 +1,9 @@
 //! The page on explain: its commands print what it shows, its options exist.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
-use common::meshpack_in;
+use crate::common::meshpack_in;
 
 fn page() -> String {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/explain.md");

@@ -1,17 +1,14 @@
 //! The pages on verify, on CI and on bundles say what the program does: examples and
 //! commands are run, tables have the keys and options that there are.
 
-mod common;
-mod registry;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::meshpack_in;
+use crate::common::meshpack_in;
+use crate::registry::OwnRegistry;
 use meshpack_cli::{json, yaml};
-use registry::OwnRegistry;
 use serde_json::Value;
 
 fn workspace() -> PathBuf {

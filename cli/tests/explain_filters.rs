@@ -1,10 +1,8 @@
 //! `meshpack explain` of the other filters and of the pack.
 
-mod common;
-
 use std::fs;
 
-use common::{Ran, meshpack_in};
+use crate::common::{Ran, meshpack_in};
 use serde_json::{Value, json};
 
 const PACK: &str = r#"

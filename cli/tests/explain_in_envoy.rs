@@ -1,10 +1,8 @@
 //! What `meshpack explain` says is what a stock Envoy does.
 
-mod common;
-
 use std::fs;
 
-use common::meshpack_in;
+use crate::common::meshpack_in;
 use meshpack_harness::{Behavior, Cluster, Envoy, Listener, Request, Route, Upstream};
 use meshpack_harness::{WasmFilter, wasm_module};
 use serde_json::{Value, json};

@@ -1,12 +1,10 @@
 //! The manifests for Consul and Envoy Gateway: no field that these do not have, a
 //! configuration that the filter takes, and a stock Envoy that runs it.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::meshpack_in;
+use crate::common::meshpack_in;
 use meshpack_cli::{Filter, json, yaml};
 use meshpack_sdk::config::Node;
 use serde::Deserialize;

@@ -1,10 +1,8 @@
 //! The bootstrap settings that `make build` leaves beside the modules.
 
-mod common;
-
 use std::path::Path;
 
-use common::meshpack_in;
+use crate::common::meshpack_in;
 
 #[test]
 fn the_built_stats_tags_are_those_of_all_filters() {

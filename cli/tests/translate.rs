@@ -1,12 +1,10 @@
 //! `meshpack translate`: nothing is lost without a word, what comes out is what
 //! the filters take, and the exit codes say which.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{Ran, meshpack_in};
+use crate::common::{Ran, meshpack_in};
 use serde_json::Value;
 
 fn examples() -> Vec<PathBuf> {

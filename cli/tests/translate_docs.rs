@@ -1,10 +1,8 @@
 //! The commands on the pages of check and translate.
 
-mod common;
-
 use std::path::Path;
 
-use common::meshpack_in;
+use crate::common::meshpack_in;
 
 #[test]
 fn commands_on_the_pages_succeed() {

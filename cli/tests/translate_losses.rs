@@ -1,13 +1,11 @@
 //! Every source system's fixture of what cannot be carried over: each field that is
 //! marked there is listed with its line and its path, and nothing else is.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use common::meshpack_in;
+use crate::common::meshpack_in;
 use serde_json::Value;
 
 /// A line, and the key on it by which the path in the report ends.

@@ -1,11 +1,9 @@
 //! `meshpack verify` on scenarios that hold, in a stock Envoy.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{Ran, meshpack_in};
+use crate::common::{Ran, meshpack_in};
 
 fn workspace() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));

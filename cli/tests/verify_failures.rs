@@ -1,13 +1,11 @@
 //! What `meshpack verify` says when something is wrong: each kind of failure, and
 //! that a tired person finds in the report what to look at.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Ran, meshpack_in};
+use crate::common::{Ran, meshpack_in};
 
 fn workspace() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));

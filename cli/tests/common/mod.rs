@@ -27,7 +27,6 @@ pub(crate) fn meshpack_in(folder: &Path, args: &[&str]) -> Ran {
 }
 
 /// Runs `meshpack check` on a file `input` with these bytes.
-#[allow(dead_code, reason = "not every test file checks bytes")]
 pub(crate) fn check_bytes(bytes: &[u8], args: &[&str]) -> Ran {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("input"), bytes).unwrap();

@@ -1,7 +1,5 @@
 //! Registries that a test starts for itself.
 
-#![allow(dead_code, reason = "not every test file needs every registry")]
-
 mod debian;
 mod own;
 

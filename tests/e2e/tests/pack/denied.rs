@@ -6,7 +6,7 @@ use meshpack_e2e::pack::{Services, composed, proxy};
 use meshpack_harness::Request;
 use serde_json::json;
 
-use crate::collector;
+use crate::telemetry::collector;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_denied_request_is_measured_and_neither_routed_nor_retried() {

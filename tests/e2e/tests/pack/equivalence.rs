@@ -5,7 +5,7 @@ use meshpack_e2e::authz::{PEER_ADDRESS, config as authz_config};
 use meshpack_e2e::pack::{PARTS, Services, chained, composed};
 use serde_json::{Value, json};
 
-use crate::observed::{self, Observed};
+use super::observed::{self, Observed};
 
 /// Every part with about everything that it can do. Intervals are long and
 /// nothing is drawn where a decision hangs on it, so that two runs are the same;

@@ -14,7 +14,7 @@ use meshpack_sdk::config::{Node, read_node};
 use meshpack_telemetry::labels::label_names;
 use serde_json::Value;
 
-use crate::collector;
+use crate::telemetry::collector;
 
 /// Every problem that the parts' own parsers have with it.
 fn problems(config: &Value) -> Vec<String> {

@@ -11,7 +11,7 @@ use meshpack_e2e::pack::{Services, proxy};
 use meshpack_harness::{ClientError, Envoy, Recorded, Response, WasmFilter};
 use serde_json::{Value, json};
 
-use crate::collector;
+use crate::telemetry::collector;
 
 /// Arms of the splits that choose at random.
 const RANDOM_ARMS: [&str; 2] = ["red", "sky"];

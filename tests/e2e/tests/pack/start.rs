@@ -6,7 +6,7 @@ use meshpack_e2e::pack::{Services, composed, proxy};
 use meshpack_harness::{Cluster, Envoy, Listener, Request, Route, Swap, WasmFilter, wasm_module};
 use serde_json::{Value, json};
 
-use crate::equivalence::everything;
+use super::equivalence::everything;
 
 /// From the moment when a new configuration is there to the first answer by it.
 const SERVED: Duration = Duration::from_millis(300);

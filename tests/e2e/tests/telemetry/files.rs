@@ -12,7 +12,7 @@ use meshpack_sdk::config::{Node, read_node};
 use meshpack_telemetry::config::Config;
 use meshpack_telemetry::labels::label_names;
 
-use crate::collector;
+use crate::telemetry::collector;
 
 fn document(text: &str) -> Node {
     let documents = yaml::parse(text).unwrap();

@@ -8,7 +8,7 @@ use meshpack_harness::{
 };
 use serde_json::{Value, json};
 
-use crate::collector::{self, attributes};
+use crate::telemetry::collector::{self, attributes};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const SENT: &str = "wasmcustom.meshpack_log_sent_total";

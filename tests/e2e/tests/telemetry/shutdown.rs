@@ -8,7 +8,7 @@ use meshpack_harness::{
 };
 use serde_json::json;
 
-use crate::collector;
+use crate::telemetry::collector;
 
 const LIMIT: Duration = Duration::from_secs(20);
 const SENT: &str = "wasmcustom.meshpack_log_sent_total";

@@ -1,7 +1,5 @@
 //! The pack in a stock Envoy.
 
-#[path = "../telemetry/collector.rs"]
-mod collector;
 mod denied;
 mod equivalence;
 mod examples;

@@ -1,0 +1,8 @@
+//! The sdk's promises to a filter, on the mock host.
+
+mod composition;
+mod empty_streams;
+mod late_counters;
+mod readme;
+mod state;
+mod untold;

@@ -1,0 +1,9 @@
+//! authz_policy in a stock Envoy.
+
+mod answers;
+mod attributes;
+mod bypasses;
+mod configuration;
+mod differential;
+mod examples;
+mod hostile;

@@ -1,0 +1,7 @@
+//! canary_split in a stock Envoy.
+
+mod abort;
+mod assignment;
+mod configuration;
+mod examples;
+mod hostile;

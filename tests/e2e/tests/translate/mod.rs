@@ -1,0 +1,9 @@
+//! What `meshpack translate` writes, in a stock Envoy.
+
+mod app_mesh;
+mod cilium;
+mod consul;
+mod gateway_api;
+mod istio_canary;
+mod istio_policies;
+mod linkerd;
