@@ -28,6 +28,27 @@ const PARTS: [(&str, Filter); 4] = [
     ("telemetry", Filter::Telemetry),
 ];
 
+/// What a proxy does after a filter has trapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailurePolicy {
+    /// Refuses requests until the VM runs again, after a second: for a guard, and for
+    /// what has a guard in it. Staying closed for ever would be an outage.
+    Reload,
+    /// Lets requests pass without the filter: for what only helps or observes.
+    Open,
+}
+
+impl FailurePolicy {
+    /// Its name in Istio's `failStrategy` and Envoy's `failure_policy` alike.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reload => "FAIL_RELOAD",
+            Self::Open => "FAIL_OPEN",
+        }
+    }
+}
+
 impl Filter {
     /// All of them.
     pub const ALL: [Self; 5] = [
@@ -47,6 +68,26 @@ impl Filter {
             Self::RetryBudget => "retry_budget",
             Self::Telemetry => "telemetry",
             Self::Meshpack => "meshpack",
+        }
+    }
+
+    /// What has to happen when it traps.
+    #[must_use]
+    pub const fn failure_policy(self) -> FailurePolicy {
+        match self {
+            Self::AuthzPolicy | Self::Meshpack => FailurePolicy::Reload,
+            Self::CanarySplit | Self::RetryBudget | Self::Telemetry => FailurePolicy::Open,
+        }
+    }
+
+    /// Where it stands among Istio's filters, if that matters: a policy after tokens
+    /// were verified, metrics after everything that may refuse a request.
+    #[must_use]
+    pub const fn istio_phase(self) -> Option<&'static str> {
+        match self {
+            Self::AuthzPolicy => Some("AUTHZ"),
+            Self::Telemetry => Some("STATS"),
+            Self::CanarySplit | Self::RetryBudget | Self::Meshpack => None,
         }
     }
 

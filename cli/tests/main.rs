@@ -18,6 +18,7 @@ mod stats_tags;
 mod translate;
 mod translate_docs;
 mod translate_losses;
+mod translate_places;
 mod translate_silence;
 mod verify;
 mod verify_backends;

@@ -253,7 +253,10 @@ fn allow_policies_whose_workloads_may_meet_are_told() {
     let of = |app: &str| format!("selector: {{matchLabels: {{app: {app}}}}}, ");
     let translate = |policies: &[String]| {
         fs::write(folder.path().join("in.yaml"), policies.concat()).unwrap();
-        meshpack_in(folder.path(), &["translate", "in.yaml"])
+        meshpack_in(
+            folder.path(),
+            &["translate", "--gateway", "none", "in.yaml"],
+        )
     };
     let meet = translate(&[policy("all", ""), policy("web", &of("web"))]);
     assert_eq!(meet.code, 1);

@@ -230,11 +230,14 @@ impl Check<'_> {
         let mut found = Vec::new();
         carried::in_envoy(document, path, &mut found);
         if found.is_empty() {
-            self.report(
-                document.position(),
-                path,
-                format!("this {what} has no wasm filter (no vm_config anywhere)"),
-            );
+            let message = format!("this {what} has no wasm filter (no vm_config anywhere)");
+            let finding = self.finding(document.position(), path, message);
+            // An EnvoyFilter beside a plugin may do something else, a bootstrap is all there is.
+            if in_bootstrap {
+                self.found.findings.push(finding);
+            } else {
+                self.others.push(finding);
+            }
         }
         for carried in &found {
             self.carried(carried, in_bootstrap, false);

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use meshpack_sdk::config::Node;
 
+use super::model::attachment::{GatewayPods, Gateways};
 use crate::json::object;
 
 /// What comes out.
@@ -48,9 +49,62 @@ pub(super) struct Options {
     /// by labels, certificates name service accounts. May be repeated.
     #[arg(long, value_name = "KEY=VALUE,…:PRINCIPAL")]
     pub(super) principal: Vec<LabelledPrincipal>,
+    /// Where gateways run: their namespace and labels, such as
+    /// istio-ingress/istio=ingressgateway. Policies for a whole namespace act on them
+    /// too, and need a plugin of their own there. May be repeated; none if there are no
+    /// others than the Gateway resources among the files.
+    #[arg(long, value_name = "NAMESPACE/KEY=VALUE,…")]
+    pub(super) gateway: Vec<Gateway>,
     /// What Consul does with calls that no intention is about (its ACL default policy).
     #[arg(long, value_enum, default_value = "deny")]
     pub(super) consul_default: ConsulDefault,
+}
+
+/// Where gateways run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Gateway {
+    /// Nowhere else.
+    None,
+    Pods(GatewayPods),
+}
+
+impl FromStr for Gateway {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self::None);
+        }
+        let form = "use NAMESPACE/KEY=VALUE,…, such as istio-ingress/istio=ingressgateway, or none";
+        let (namespace, labels) = text.split_once('/').ok_or(form)?;
+        let label = |text: &str| {
+            let (key, value) = text.split_once('=')?;
+            let whole = !key.is_empty() && !value.is_empty();
+            whole.then(|| (key.to_owned(), value.to_owned()))
+        };
+        let labels: Option<Vec<_>> = labels.split(',').map(label).collect();
+        let mut labels = labels.ok_or(form)?;
+        labels.sort();
+        let namespace = (!namespace.is_empty()).then(|| namespace.to_owned());
+        Ok(Self::Pods(GatewayPods {
+            namespace: Some(namespace.ok_or(form)?),
+            labels,
+        }))
+    }
+}
+
+impl Options {
+    /// What they say about gateways. Whoever names one has named all.
+    pub(super) fn gateways(&self) -> Gateways {
+        let pods = self.gateway.iter().filter_map(|gateway| match gateway {
+            Gateway::None => None,
+            Gateway::Pods(pods) => Some(pods.clone()),
+        });
+        Gateways {
+            pods: pods.collect(),
+            complete: !self.gateway.is_empty(),
+        }
+    }
 }
 
 /// Consul's `acl.default_policy`.

@@ -1,10 +1,12 @@
 //! What all source systems say, in the words of none of them.
 
+pub(crate) mod attachment;
 pub(crate) mod policy;
 pub(crate) mod traffic;
 
 use meshpack_sdk::config::Node;
 
+use attachment::Gateways;
 use policy::Guard;
 use traffic::{Backend, Routes};
 
@@ -17,6 +19,8 @@ pub(crate) struct Mesh {
     pub(crate) backends: Vec<Backend>,
     /// Who may call workloads.
     pub(crate) guards: Vec<Guard>,
+    /// What is known about gateways, whose proxies load other plugins than sidecars.
+    pub(crate) gateways: Gateways,
     /// What workloads report.
     pub(crate) telemetry: Vec<Telemetry>,
     /// Istio resources that go on working beside the plugins.

@@ -37,14 +37,14 @@ const GROUPS: &[(&str, System, &[&str])] = &[
     (
         "networking.istio.io",
         System::Istio,
-        &["VirtualService", "DestinationRule"],
+        &["VirtualService", "DestinationRule", "Gateway"],
     ),
     ("security.istio.io", System::Istio, &["AuthorizationPolicy"]),
     ("telemetry.istio.io", System::Istio, &["Telemetry"]),
     (
         "gateway.networking.k8s.io",
         System::GatewayApi,
-        &["HTTPRoute"],
+        &["HTTPRoute", "Gateway"],
     ),
     (
         "gateway.networking.x-k8s.io",
@@ -142,7 +142,10 @@ impl Context<'_> {
 
 /// Reads all resources; afterwards nothing is left unread and unreported.
 pub(super) fn read(resources: &[Resource<'_>], cx: &Context<'_>) -> Mesh {
-    let mut mesh = Mesh::default();
+    let mut mesh = Mesh {
+        gateways: cx.options.gateways(),
+        ..Mesh::default()
+    };
     istio::read(&of(resources, System::Istio), cx, &mut mesh);
     gateway_api::read(&of(resources, System::GatewayApi), cx, &mut mesh);
     linkerd::read(&of(resources, System::Linkerd), cx, &mut mesh);

@@ -1,18 +1,20 @@
 //! WasmPlugin resources around the configurations, and what they need beside them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meshpack_sdk::config::Node;
 
+use super::envoy::PEER_ADDRESS;
 use super::http_route::http_route;
 use super::virtual_service::virtual_service;
 use super::{budget, duration, integer, split, text};
 use crate::filters::Filter;
 use crate::json::object;
 use crate::translate::ledger::Ledger;
+use crate::translate::model::attachment::{Gateways, plugin_name};
 use crate::translate::model::policy::Guard;
 use crate::translate::model::traffic::{Backend, Outlier, Routes};
-use crate::translate::model::{Mesh, Scope};
+use crate::translate::model::{ISTIO_ROOT, Mesh, Scope};
 use crate::translate::options::Options;
 
 /// All resources, plugins first.
@@ -44,8 +46,9 @@ pub(crate) fn resources(mesh: &Mesh, options: &Options, ledger: &Ledger) -> Vec<
         }
     }
     for guard in &mesh.guards {
-        plugins.push(authz(guard, options, ledger));
+        plugins.extend(authz(guard, &mesh.gateways, options, ledger));
     }
+    plugins.extend(peer_addresses(mesh));
     for telemetry in &mesh.telemetry {
         let plugin = Plugin {
             filter: Filter::Telemetry,
@@ -100,19 +103,13 @@ impl Plugin {
             "url",
             text(format!("{}/{image}:{}", options.registry, options.tag)),
         );
-        let (phase, strategy) = match self.filter {
-            // Who cannot be judged is not let in.
-            Filter::AuthzPolicy => (Some("AUTHZ"), "FAIL_CLOSE"),
-            Filter::Telemetry => (Some("STATS"), "FAIL_OPEN"),
-            _ => (None, "FAIL_OPEN"),
-        };
-        if let Some(phase) = phase {
+        if let Some(phase) = self.filter.istio_phase() {
             add("phase", text(phase));
         }
         if let Some(priority) = self.priority {
             add("priority", integer(priority));
         }
-        add("failStrategy", text(strategy));
+        add("failStrategy", text(self.filter.failure_policy().name()));
         if let Some(mode) = self.mode {
             let mut traffic = vec![("mode", text(mode))];
             if let Some(port) = self.scope.port {
@@ -137,29 +134,103 @@ impl Plugin {
     }
 }
 
-fn authz(guard: &Guard, options: &Options, ledger: &Ledger) -> Node {
+/// A plugin for sidecars, and one for each gateway that the policies act on.
+fn authz(guard: &Guard, gateways: &Gateways, options: &Options, ledger: &Ledger) -> Vec<Node> {
     let mut entries = vec![("policies", Node::List(guard.policies.clone()))];
     if guard.needs_peer_address {
-        let filter_state = object([("filterState", text(super::envoy::PEER_ADDRESS))]);
+        let filter_state = object([("filterState", text(PEER_ADDRESS))]);
         entries.insert(0, ("directRemoteIp", filter_state));
-        if let Some(spot) = &guard.spot {
-            ledger.note(
-                spot,
-                format!(
-                    "ipBlocks need the TCP peer's address in the filter state {}: an EnvoyFilter must put it there, see the page of authz_policy",
-                    super::envoy::PEER_ADDRESS
-                ),
-            );
+    }
+    let config = object(entries);
+    let plugin = |scope: Scope, mode: &'static str| {
+        let plugin = Plugin {
+            filter: Filter::AuthzPolicy,
+            scope,
+            config: config.clone(),
+            priority: None,
+            mode: Some(mode),
+        };
+        plugin.node(options)
+    };
+    let places = gateways.places(&guard.scope);
+    if let (Some(unreached), Some(spot)) = (places.unreached, &guard.spot) {
+        ledger.lost(spot, unreached);
+    }
+    let mut plugins = Vec::new();
+    if places.sidecars {
+        plugins.push(plugin(guard.scope.clone(), "SERVER"));
+    }
+    for selector in places.gateways {
+        // A policy for a gateway alone keeps its name.
+        let selector = Some(selector);
+        let name = if selector == guard.scope.selector {
+            guard.scope.name.clone()
+        } else {
+            plugin_name(&format!("{}-at", guard.scope.name), &selector)
+        };
+        let scope = Scope {
+            name,
+            selector,
+            ..guard.scope.clone()
+        };
+        plugins.push(plugin(scope, "CLIENT"));
+    }
+    plugins
+}
+
+/// What publishes the TCP peer's address where a policy asks for it: without it such
+/// a policy refuses every request that it looks at. One for each namespace and side,
+/// as two on one proxy would be one too many.
+fn peer_addresses(mesh: &Mesh) -> Vec<Node> {
+    let mut places: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for guard in mesh.guards.iter().filter(|guard| guard.needs_peer_address) {
+        let namespace = guard.scope.namespace.as_str();
+        let at = mesh.gateways.places(&guard.scope);
+        if at.sidecars {
+            places.insert((namespace, "SIDECAR_INBOUND"));
+        }
+        if !at.gateways.is_empty() {
+            places.insert((namespace, "GATEWAY"));
         }
     }
-    let plugin = Plugin {
-        filter: Filter::AuthzPolicy,
-        scope: guard.scope.clone(),
-        config: object(entries),
-        priority: None,
-        mode: Some("SERVER"),
-    };
-    plugin.node(options)
+    let everywhere = |side: &str| places.contains(&(ISTIO_ROOT, side));
+    let needed = places
+        .iter()
+        .filter(|(namespace, side)| *namespace == ISTIO_ROOT || !everywhere(side));
+    needed
+        .map(|(namespace, side)| peer_address(namespace, side))
+        .collect()
+}
+
+fn peer_address(namespace: &str, side: &str) -> Node {
+    let manager = text("envoy.filters.network.http_connection_manager");
+    let chain = object([("filter", object([("name", manager)]))]);
+    let matched = object([
+        ("context", text(side)),
+        ("listener", object([("filterChain", chain)])),
+    ]);
+    let patch = object([
+        ("operation", text("INSERT_FIRST")),
+        ("value", super::envoy::peer_address()),
+    ]);
+    let patch = object([
+        ("applyTo", text("HTTP_FILTER")),
+        ("match", matched),
+        ("patch", patch),
+    ]);
+    let name = format!(
+        "publish-peer-address-{}",
+        side.to_ascii_lowercase().replace('_', "-")
+    );
+    object([
+        ("apiVersion", text("networking.istio.io/v1alpha3")),
+        ("kind", text("EnvoyFilter")),
+        (
+            "metadata",
+            object([("name", text(name)), ("namespace", text(namespace))]),
+        ),
+        ("spec", object([("configPatches", Node::List(vec![patch]))])),
+    ])
 }
 
 /// What a source other than Istio says about a service, for Istio.

@@ -8,6 +8,7 @@ mod precedence;
 use super::{Context, Resource};
 use crate::translate::ledger::Field;
 use crate::translate::model::Mesh;
+use crate::translate::model::attachment::GatewayPods;
 use crate::translate::model::traffic::{Backend, Budget, Retry, Rule};
 
 pub(super) fn read(resources: &[&Resource<'_>], cx: &Context<'_>, mesh: &mut Mesh) {
@@ -18,10 +19,23 @@ pub(super) fn read(resources: &[&Resource<'_>], cx: &Context<'_>, mesh: &mut Mes
                     http_route::add(mesh, routes);
                 }
             }
+            "Gateway" => read_gateway(resource, mesh),
             _ => read_policy(resource, mesh),
         }
     }
     report_idle_budgets(cx, mesh);
+}
+
+/// A Gateway stays as it is; its pods carry its name.
+fn read_gateway(resource: &Resource<'_>, mesh: &mut Mesh) {
+    resource.field.take();
+    mesh.gateways.pods.push(GatewayPods {
+        namespace: Some(resource.namespace.clone()),
+        labels: vec![(
+            "gateway.networking.k8s.io/gateway-name".to_owned(),
+            resource.name.clone(),
+        )],
+    });
 }
 
 /// A budget for services whose requests are never retried bounds nothing.

@@ -6,9 +6,11 @@ use super::super::{Context, Resource};
 use crate::json::object;
 use crate::translate::ledger::Field;
 use crate::translate::model::Scope;
+use crate::translate::model::attachment::{canonical, plugin_name};
 use crate::translate::model::policy::Guard;
+use crate::translate::options::Target;
 
-pub(super) fn read(resources: &[&Resource<'_>], _: &Context<'_>) -> Vec<Guard> {
+pub(super) fn read(resources: &[&Resource<'_>], cx: &Context<'_>) -> Vec<Guard> {
     let mut guards: Vec<Guard> = Vec::new();
     let mut allowing: Vec<(Scope, Field<'_>)> = Vec::new();
     for resource in resources {
@@ -37,11 +39,14 @@ pub(super) fn read(resources: &[&Resource<'_>], _: &Context<'_>) -> Vec<Guard> {
                 last
             }
         };
+        if policy.needs_port && cx.options.to == Target::Envoy {
+            resource.field.lost("asks for the port that a workload listens on, which the Envoy configuration's listeners do not have");
+        }
         guard.needs_identity |= policy.needs_identity;
         guard.needs_peer_address |= policy.needs_peer_address;
         guard.policies.push(policy.node);
     }
-    report_overlaps(&allowing);
+    report_overlaps(&allowing, cx.options.to);
     guards
 }
 
@@ -50,6 +55,7 @@ struct Policy {
     allows: bool,
     needs_identity: bool,
     needs_peer_address: bool,
+    needs_port: bool,
 }
 
 fn read_policy(resource: &Resource<'_>) -> Option<(Scope, Policy)> {
@@ -95,8 +101,9 @@ fn read_policy(resource: &Resource<'_>) -> Option<(Scope, Policy)> {
         ("metadata", Node::Object(metadata)),
         ("spec", Node::Object(entries)),
     ]);
+    let selector = canonical(selector);
     let scope = Scope {
-        name: scope_name(&selector),
+        name: plugin_name("authz-policy", &selector),
         namespace: resource.namespace.clone(),
         selector,
         port: None,
@@ -121,35 +128,10 @@ fn read_policy(resource: &Resource<'_>) -> Option<(Scope, Policy)> {
             ],
         ),
         needs_peer_address: mentions(&node, &["ipBlocks", "notIpBlocks", "source.ip"]),
+        needs_port: mentions(&node, &["ports", "notPorts", "destination.port"]),
         node,
     };
     Some((scope, policy))
-}
-
-fn scope_name(selector: &Option<(String, Node)>) -> String {
-    let mut name = "authz-policy".to_owned();
-    let mut values = Vec::new();
-    if let Some((_, selector)) = selector {
-        leaves(selector, &mut values);
-    }
-    for value in values {
-        let plain = value
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' });
-        name.push('-');
-        name.extend(plain.map(|c| c.to_ascii_lowercase()));
-    }
-    name.truncate(63);
-    name.trim_end_matches('-').to_owned()
-}
-
-fn leaves<'n>(node: &'n Node, found: &mut Vec<&'n str>) {
-    match node {
-        Node::String(text) => found.push(text),
-        Node::List(items) => items.iter().for_each(|item| leaves(item, found)),
-        Node::Object(entries) => entries.iter().for_each(|(_, child)| leaves(child, found)),
-        _ => {}
-    }
 }
 
 /// Whether a key, or the value of a `key`, is one of the words.
@@ -166,12 +148,14 @@ fn mentions(node: &Node, words: &[&str]) -> bool {
     }
 }
 
-/// In Istio all ALLOW policies of a workload add up; plugins decide each alone.
-fn report_overlaps(allowing: &[(Scope, Field<'_>)]) {
+/// In Istio all ALLOW policies of a workload add up; plugins decide each alone. A
+/// listener of Envoy has all policies that are known to act on its workload.
+fn report_overlaps(allowing: &[(Scope, Field<'_>)], target: Target) {
     for (index, (scope, field)) in allowing.iter().enumerate() {
         let other = allowing.iter().take(index).find(|(other, _)| {
             let same = other.namespace == scope.namespace && other.selector == scope.selector;
-            !same && other.may_meet(scope)
+            let merged = target == Target::Envoy && (other.covers(scope) || scope.covers(other));
+            !same && !merged && other.may_meet(scope)
         });
         if let Some((other, _)) = other {
             field.ledger().lost(

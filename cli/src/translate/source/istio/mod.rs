@@ -6,7 +6,9 @@ mod telemetry;
 mod virtual_service;
 
 use super::{Context, Resource};
+use crate::translate::ledger::Field;
 use crate::translate::model::Mesh;
+use crate::translate::model::attachment::GatewayPods;
 
 pub(super) fn read(resources: &[&Resource<'_>], cx: &Context<'_>, mesh: &mut Mesh) {
     let of = |kind: &str| -> Vec<&Resource<'_>> {
@@ -19,9 +21,26 @@ pub(super) fn read(resources: &[&Resource<'_>], cx: &Context<'_>, mesh: &mut Mes
     for resource in of("DestinationRule") {
         destination_rule::read(resource, cx, mesh);
     }
+    for resource in of("Gateway") {
+        mesh.gateways.pods.extend(read_gateway(resource));
+    }
     mesh.guards
         .extend(authorization::read(&of("AuthorizationPolicy"), cx));
     for resource in of("Telemetry") {
         mesh.telemetry.extend(telemetry::read(resource));
     }
+}
+
+/// A Gateway stays as it is and tells which pods are gateways, in any namespace.
+fn read_gateway(resource: &Resource<'_>) -> Option<GatewayPods> {
+    resource.field.take();
+    let selector = resource.field.at(&["spec", "selector"])?;
+    let label = |(key, field): (&str, Field<'_>)| Some((key.to_owned(), field.text()?.to_owned()));
+    let mut labels: Vec<(String, String)> =
+        selector.entries().into_iter().filter_map(label).collect();
+    labels.sort();
+    Some(GatewayPods {
+        namespace: None,
+        labels,
+    })
 }

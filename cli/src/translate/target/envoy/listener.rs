@@ -5,7 +5,6 @@ use meshpack_sdk::config::Node;
 use super::PEER_ADDRESS;
 use crate::filters::Filter;
 use crate::json::{self, object};
-use crate::translate::model::policy::Guard;
 use crate::translate::options::Options;
 use crate::translate::target::{integer, text};
 
@@ -23,13 +22,13 @@ impl Plugin {
         Self { filter, config }
     }
 
-    pub(super) fn authz(guard: &Guard) -> Self {
+    pub(super) fn authz(policies: Vec<Node>, needs_peer_address: bool) -> Self {
         let mut entries = Vec::new();
-        if guard.needs_peer_address {
+        if needs_peer_address {
             let key = object([("filterState", text(PEER_ADDRESS))]);
             entries.push(("directRemoteIp", key));
         }
-        entries.push(("policies", Node::List(guard.policies.clone())));
+        entries.push(("policies", Node::List(policies)));
         Self::new(Filter::AuthzPolicy, object(entries))
     }
 
@@ -44,11 +43,7 @@ impl Plugin {
             ("value", text(json::pretty(&self.config))),
         ]);
         let file = format!("{}/{name}.wasm", options.modules);
-        let policy = if self.filter == Filter::AuthzPolicy {
-            "FAIL_CLOSED"
-        } else {
-            "FAIL_OPEN"
-        };
+        let policy = self.filter.failure_policy().name();
         let code = object([("local", object([("filename", text(file))]))]);
         let vm = object([
             ("vm_id", text(name)),
@@ -137,7 +132,7 @@ fn http_filter(name: &str, kind: &str, rest: Vec<(&str, Node)>) -> Node {
 }
 
 /// Publishes the TCP peer's address, which Envoy does not show to plugins.
-fn peer_address() -> Node {
+pub(crate) fn peer_address() -> Node {
     let source = object([(
         "inline_string",
         text("%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"),

@@ -14,8 +14,10 @@ use crate::filters::Filter;
 use crate::json::object;
 use crate::translate::ledger::Ledger;
 use crate::translate::model::Mesh;
+use crate::translate::model::policy::Guard;
 use crate::translate::model::traffic::{Destination, Routes};
 use crate::translate::options::Options;
+pub(crate) use listener::peer_address;
 use listener::{Listener, Plugin};
 
 /// Filter state that carries the TCP peer's address.
@@ -55,10 +57,19 @@ pub(crate) fn bootstrap(mesh: &Mesh, options: &Options, ledger: &Ledger) -> Node
             .scope
             .port
             .map_or("local".to_owned(), |port| format!("local:{port}"));
-        let mut plugins = vec![Plugin::authz(guard)];
+        // All that acts on the workload, not just what selects it as this does.
+        let acting: Vec<&Guard> = mesh
+            .guards
+            .iter()
+            .filter(|other| other.scope.covers(&guard.scope))
+            .collect();
+        report_doubts(guard, mesh, ledger);
+        let policies = acting.iter().flat_map(|guard| guard.policies.clone());
+        let needs_peer_address = acting.iter().any(|guard| guard.needs_peer_address);
+        let mut plugins = vec![Plugin::authz(policies.collect(), needs_peer_address)];
         plugins.extend(telemetry.iter().cloned());
         let routes = route::everything_to(&name);
-        let with_tls = guard.needs_identity;
+        let with_tls = acting.iter().any(|guard| guard.needs_identity);
         if with_tls && let Some(spot) = &guard.spot {
             ledger.note(
                 spot,
@@ -66,12 +77,12 @@ pub(crate) fn bootstrap(mesh: &Mesh, options: &Options, ledger: &Ledger) -> Node
             );
         }
         listeners.push(Listener {
-            name: format!("inbound-{}", guard.scope.name),
+            name: listener_name(guard, mesh),
             port,
             plugins,
             routes,
             with_tls,
-            with_peer_address: guard.needs_peer_address,
+            with_peer_address: needs_peer_address,
         });
         port += 1;
         if local.insert(name.clone()) {
@@ -98,6 +109,38 @@ pub(crate) fn bootstrap(mesh: &Mesh, options: &Options, ledger: &Ledger) -> Node
             ("clusters", Node::List(clusters)),
         ]),
     )])
+}
+
+/// Two listeners of one name would be one.
+fn listener_name(guard: &Guard, mesh: &Mesh) -> String {
+    let name = &guard.scope.name;
+    let same = mesh.guards.iter().filter(|other| other.scope.name == *name);
+    if same.count() > 1 {
+        format!("inbound-{name}.{}", guard.scope.namespace)
+    } else {
+        format!("inbound-{name}")
+    }
+}
+
+/// A listener lacks the policies of selectors that may select its workload, too.
+fn report_doubts(guard: &Guard, mesh: &Mesh, ledger: &Ledger) {
+    for other in &mesh.guards {
+        let (one, two) = (&guard.scope, &other.scope);
+        let same_port = one.port.is_none() || two.port.is_none() || one.port == two.port;
+        let told = two.covers(one) || one.covers(two) || !same_port;
+        if !told
+            && two.may_meet(one)
+            && let Some(spot) = &guard.spot
+        {
+            ledger.lost(
+                spot,
+                format!(
+                    "workloads may be selected by this and by the policies of {}, which have a listener of their own: give both one selector",
+                    two.described()
+                ),
+            );
+        }
+    }
 }
 
 fn destinations(routes: &[&Routes]) -> BTreeSet<Destination> {
