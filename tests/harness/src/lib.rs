@@ -63,7 +63,7 @@ pub use config::{
     Cluster, Codec, FailurePolicy, HttpFilter, Listener, Route, ServerTls, WasmFilter, wasm_module,
 };
 pub use download::DownloadError;
-pub use envoy::{Envoy, EnvoyBuilder, StartError, Swap};
+pub use envoy::{Envoy, EnvoyBuilder, Process, StartError, Swap};
 pub use prometheus::{Sample, Samples};
 pub use resolve::{ResolveError, Source, versions};
 pub use upstream::{Behavior, Echo, Recorded, Script, Upstream};

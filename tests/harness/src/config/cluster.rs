@@ -1,6 +1,7 @@
 //! Upstream clusters.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -29,6 +30,13 @@ impl Cluster {
     /// Adds an endpoint.
     pub fn endpoint(self, address: SocketAddr) -> Self {
         self.endpoint_with(address, json!({}))
+    }
+
+    /// Adds an endpoint that listens on the Unix socket `path` (Linux: at most 107 bytes).
+    pub fn unix_endpoint(mut self, path: &Path) -> Self {
+        self.endpoints
+            .push(json!({"endpoint": {"address": {"pipe": {"path": path}}}}));
+        self
     }
 
     /// Adds an endpoint with further fields of `LbEndpoint`, such as `metadata`.

@@ -23,11 +23,11 @@ use crate::client::Client;
 use crate::config::{HttpFilter, literal};
 
 use log::LogFile;
-use process::Process;
 use start::RunFolder;
 
 pub use builder::EnvoyBuilder;
 pub use ecds::Swap;
+pub use process::Process;
 pub use start::StartError;
 
 pub(crate) enum Running {

@@ -1,4 +1,4 @@
-//! The Envoy process, which never outlives this one.
+//! Processes that never outlive this one: Envoy, and the servers behind it.
 
 use std::fs::File;
 use std::io;
@@ -9,13 +9,13 @@ use std::sync::{Mutex, OnceLock};
 
 /// A child that is killed on drop, and by the kernel should this process die.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     child: Mutex<Child>,
 }
 
 impl Process {
     /// Runs `command` with its output appended to `log`.
-    pub(crate) fn start(mut command: Command, log: File) -> io::Result<Self> {
+    pub fn start(mut command: Command, log: File) -> io::Result<Self> {
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -24,12 +24,13 @@ impl Process {
         Ok(Self { child })
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
         self.child().id()
     }
 
     /// How it ended, if it has.
-    pub(crate) fn exited(&self) -> io::Result<Option<ExitStatus>> {
+    pub fn exited(&self) -> io::Result<Option<ExitStatus>> {
         self.child().try_wait()
     }
 
