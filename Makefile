@@ -42,6 +42,14 @@ test: build envoy-matrix ## Run every test, the real Envoy included
 envoy-matrix: setup ## Get every supported version of Envoy into the cache
 	@if [ -z "$${ENVOY_BIN:-}" ]; then cargo run -q -p meshpack-harness --bin envoy-bin -- --all > /dev/null; fi
 
+.PHONY: servers-tools
+servers-tools: ## Install the real servers that paths are tried on, those that are missing
+	@./tests/servers/install.sh
+
+.PHONY: servers
+servers: build envoy servers-tools ## Try SERVERS_CASES (20000) disguised paths on every real server (a quarter of an hour)
+	SERVERS_CASES=$${SERVERS_CASES:-20000} cargo test -p meshpack-servers --test servers -- --nocapture
+
 .PHONY: demo
 demo: build envoy ## Show every filter at work in a stock Envoy (about two minutes)
 	@cargo run -q -p meshpack-e2e --bin demo

@@ -1,0 +1,3 @@
+module meshpack.example/servers
+
+go 1.19

@@ -1,0 +1,204 @@
+//! One round: disguises through Envoy to every server, and what came back.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use crate::disguise::Disguise;
+use crate::servers::Servers;
+use crate::wire::Answer;
+use crate::{Normalization, Proxy, Through};
+
+/// A disguise that brought back the secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Number of the server.
+    pub server: usize,
+    /// How Envoy normalised.
+    pub normalization: Normalization,
+    /// What was sent.
+    pub disguise: Disguise,
+    /// What Envoy forwarded.
+    pub forwarded: Vec<u8>,
+    /// What it got through besides [`Through::Nothing`].
+    pub passed: Vec<Through>,
+}
+
+impl Reached {
+    /// Whether hardened mode let it through.
+    #[must_use]
+    pub fn passed_hardened(&self) -> bool {
+        let hardened = [Through::HardenedDeny, Through::HardenedAllow];
+        hardened.iter().any(|through| self.passed.contains(through))
+    }
+}
+
+/// What a round came to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Every disguise that reached a guarded resource.
+    pub reached: Vec<Reached>,
+    /// How many requests were sent.
+    pub requests: usize,
+    /// Requests that a server did not answer: Envoy said 502 to 504, or nothing.
+    pub unanswered: Vec<usize>,
+}
+
+/// What stands for disguises that Envoy forwards alike: sent once, counted for all.
+struct Group {
+    normalization: Normalization,
+    disguises: Vec<usize>,
+}
+
+/// Sends `disguises` through every normalisation to every server; what reaches the
+/// secret is then sent through each of `filters`.
+///
+/// Disguises that Envoy forwards as the same bytes are one request to a server and to
+/// a filter, since neither can tell them apart.
+///
+/// # Errors
+/// If Envoy does not answer.
+pub fn run(
+    proxy: &Proxy,
+    servers: &Servers,
+    disguises: &[Disguise],
+    filters: &[Through],
+    connections: usize,
+) -> io::Result<Outcome> {
+    let (groups, echoed) = forwarded(proxy, disguises, connections)?;
+    let groups: Vec<(Vec<u8>, Vec<Group>)> = groups.into_iter().collect();
+    let requests = AtomicUsize::new(echoed);
+    let work = |server: usize| -> io::Result<(Vec<Reached>, usize)> {
+        let mut clients = HashMap::new();
+        let mut reached = Vec::new();
+        let mut unanswered = 0;
+        let mut get = |group: &Group, through: Through| -> io::Result<Answer> {
+            requests.fetch_add(1, Ordering::Relaxed);
+            let client = clients
+                .entry((group.normalization, through))
+                .or_insert_with(|| proxy.client(group.normalization, through));
+            client.get(&disguises[group.disguises[0]], server)
+        };
+        for (path, groups) in &groups {
+            let Some(first) = groups.first() else {
+                continue;
+            };
+            let answer = get(first, Through::Nothing)?;
+            if matches!(answer.status, 502..=504) {
+                unanswered += 1;
+            }
+            if !answer.contains(&servers.site.secret) {
+                continue;
+            }
+            let mut passed = Vec::new();
+            for through in filters {
+                if get(first, *through)?.contains(&servers.site.secret) {
+                    passed.push(*through);
+                }
+            }
+            for group in groups {
+                for disguise in &group.disguises {
+                    reached.push(Reached {
+                        server,
+                        normalization: group.normalization,
+                        disguise: disguises[*disguise].clone(),
+                        forwarded: path.clone(),
+                        passed: passed.clone(),
+                    });
+                }
+            }
+        }
+        Ok((reached, unanswered))
+    };
+    let next = AtomicUsize::new(0);
+    let count = servers.running.len();
+    let outcomes = thread::scope(|scope| {
+        let workers: Vec<_> = (0..connections)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut outcomes = Vec::new();
+                    loop {
+                        let server = next.fetch_add(1, Ordering::Relaxed);
+                        if server >= count {
+                            return Ok(outcomes);
+                        }
+                        outcomes.push((server, work(server)?));
+                    }
+                })
+            })
+            .collect();
+        let joined = workers.into_iter().map(|worker| {
+            worker
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
+        });
+        joined.collect::<io::Result<Vec<_>>>()
+    })?;
+    let mut outcome = Outcome {
+        unanswered: vec![0; count],
+        requests: requests.load(Ordering::Relaxed),
+        ..Outcome::default()
+    };
+    let mut outcomes: Vec<_> = outcomes.into_iter().flatten().collect();
+    outcomes.sort_by_key(|(server, _)| *server);
+    for (server, (reached, unanswered)) in outcomes {
+        outcome.reached.extend(reached);
+        outcome.unanswered[server] = unanswered;
+    }
+    Ok(outcome)
+}
+
+type Groups = HashMap<Vec<u8>, Vec<Group>>;
+
+/// What Envoy forwards for each disguise, in each normalisation; refused ones are left
+/// out. The number says how many requests were sent.
+fn forwarded(
+    proxy: &Proxy,
+    disguises: &[Disguise],
+    connections: usize,
+) -> io::Result<(Groups, usize)> {
+    let part = disguises.len().div_ceil(connections.max(1)).max(1);
+    let mut groups = Groups::new();
+    for normalization in Normalization::ALL {
+        let parts: Vec<(usize, Option<Vec<u8>>)> = thread::scope(|scope| {
+            let workers: Vec<_> = disguises
+                .chunks(part)
+                .enumerate()
+                .map(|(chunk, disguises)| {
+                    scope.spawn(move || {
+                        let mut client = proxy.client(normalization, Through::Nothing);
+                        let paths = disguises.iter().enumerate().map(|(at, disguise)| {
+                            Ok((chunk * part + at, client.forwarded(disguise)?))
+                        });
+                        paths.collect::<io::Result<Vec<_>>>()
+                    })
+                })
+                .collect();
+            let joined = workers.into_iter().map(|worker| {
+                worker
+                    .join()
+                    .unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
+            });
+            joined.collect::<io::Result<Vec<_>>>()
+        })?
+        .into_iter()
+        .flatten()
+        .collect();
+        for (number, path) in parts {
+            let Some(path) = path else { continue };
+            let alike = groups.entry(path).or_default();
+            match alike
+                .iter_mut()
+                .find(|group| group.normalization == normalization)
+            {
+                Some(group) => group.disguises.push(number),
+                None => alike.push(Group {
+                    normalization,
+                    disguises: vec![number],
+                }),
+            }
+        }
+    }
+    Ok((groups, disguises.len() * Normalization::ALL.len()))
+}
