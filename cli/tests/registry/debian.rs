@@ -1,16 +1,16 @@
 //! Debian's `docker-registry`: the reference implementation of the distribution API.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use meshpack_harness::Client;
+use meshpack_harness::{Client, Port};
 
 pub(crate) struct DebianRegistry {
     process: Child,
-    address: SocketAddr,
+    port: Port,
     _folder: tempfile::TempDir,
 }
 
@@ -20,8 +20,8 @@ impl DebianRegistry {
             .await
             .map_err(|e| e.to_string())??;
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
-        let address = port.map_err(|e| e.to_string())?;
+        let port = Port::hold().map_err(|e| e.to_string())?;
+        let address = port.address();
         let config = folder.path().join("config.yml");
         let storage = folder.path().join("storage");
         let text = format!(
@@ -39,7 +39,7 @@ impl DebianRegistry {
             .map_err(|e| format!("{}: {e}", binary.display()))?;
         let mut registry = Self {
             process,
-            address,
+            port,
             _folder: folder,
         };
         registry.wait().await?;
@@ -47,7 +47,7 @@ impl DebianRegistry {
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.port.address()
     }
 
     async fn wait(&mut self) -> Result<(), String> {
@@ -55,7 +55,7 @@ impl DebianRegistry {
             if let Ok(Some(status)) = self.process.try_wait() {
                 return Err(format!("it ended with {status}"));
             }
-            let answer = Client::http1(self.address).get("/v2/").await;
+            let answer = Client::http1(self.address()).get("/v2/").await;
             if answer.is_ok_and(|answer| answer.status == 200) {
                 return Ok(());
             }

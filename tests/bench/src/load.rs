@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
-use meshpack_harness::{Client, Request};
+use meshpack_harness::{Client, Port, Request};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::Instant;
@@ -103,11 +103,9 @@ fn round(value: f64) -> f64 {
 /// Milliseconds from the log line before the listener is loaded to the first answer.
 async fn first_request(chain: &Chain) -> Result<f64> {
     // A port of our own, so that a client can knock before Envoy says it is ready.
-    let port = std::net::TcpListener::bind("127.0.0.1:0")?
-        .local_addr()?
-        .port();
+    let port = Port::hold()?;
     let knock = async {
-        let client = Client::http1(([127, 0, 0, 1], port).into());
+        let client = Client::http1(port.address());
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let answer = client
@@ -124,7 +122,7 @@ async fn first_request(chain: &Chain) -> Result<f64> {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    let start = Running::start_on(chain, port, |envoy| {
+    let start = Running::start_on(chain, Some(&port), |envoy| {
         // Seconds since the epoch with milliseconds, to compare with our clock.
         envoy.arg("--log-format").arg("%E.%e %v")
     });

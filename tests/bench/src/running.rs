@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use meshpack_harness::{Behavior, Client, Envoy, EnvoyBuilder, Upstream};
+use meshpack_harness::{Behavior, Client, Envoy, EnvoyBuilder, Port, Upstream};
 use meshpack_telemetry::labels::{GOLDEN_LABELS, PACK_LABELS};
 
 use crate::chain::{Chain, Proof, log_file};
@@ -28,19 +28,23 @@ impl<'a> Running<'a> {
         chain: &'a Chain,
         configure: impl FnOnce(EnvoyBuilder) -> EnvoyBuilder,
     ) -> Result<Self> {
-        Self::start_on(chain, 0, configure).await
+        Self::start_on(chain, None, configure).await
     }
 
-    /// The same with its listener on a port; 0 for any free one.
+    /// The same with its listener on a port that is held.
     pub(crate) async fn start_on(
         chain: &'a Chain,
-        port: u16,
+        port: Option<&Port>,
         configure: impl FnOnce(EnvoyBuilder) -> EnvoyBuilder,
     ) -> Result<Self> {
         let upstream = Upstream::start_with("bench", Behavior::status(200)).await?;
         let folder = tempfile::tempdir()?;
+        let mut listener = chain.listener("in", folder.path())?;
+        if let Some(port) = port {
+            listener = listener.port(port);
+        }
         let mut builder = labelled(Envoy::builder())
-            .listener(chain.listener("in", folder.path())?.port(port))
+            .listener(listener)
             .concurrency(chain.workers)
             .quiet();
         for cluster in chain.clusters(upstream.address()) {

@@ -43,6 +43,7 @@
 //!   ([`Envoy::from_bootstrap`]). [`Admin`] reads its stats and configuration.
 //! - [`Upstream`] answers, records, fails, delays and resets as a [`Script`] says.
 //! - [`Client`] sends requests, single or as a load; [`RawClient`] sends any bytes.
+//! - [`Port`] is a port that is known before its server starts.
 //! - [`Certificates`] makes what mutual TLS needs.
 
 pub mod admin;
@@ -51,6 +52,7 @@ pub mod client;
 pub mod config;
 mod download;
 pub mod envoy;
+mod port;
 pub mod prometheus;
 pub mod resolve;
 pub mod upstream;
@@ -64,6 +66,7 @@ pub use config::{
 };
 pub use download::DownloadError;
 pub use envoy::{Envoy, EnvoyBuilder, Process, StartError, Swap};
+pub use port::Port;
 pub use prometheus::{Sample, Samples};
 pub use resolve::{ResolveError, Source, versions};
 pub use upstream::{Behavior, Echo, Recorded, Script, Upstream};

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use meshpack_harness::{Client, Request};
+use meshpack_harness::{Client, Port, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 /// The path at which an application fails by itself, without calling anything.
@@ -16,7 +16,7 @@ const OWN_FAILURE: &str = "/own-failure";
 /// hands on nothing but `x-request-id`, as tracing asks of applications. If the
 /// call fails, it fails itself, with an answer of its own.
 pub struct App {
-    address: SocketAddr,
+    port: Port,
     requests: Arc<AtomicU64>,
     server: JoinHandle<()>,
 }
@@ -25,12 +25,12 @@ impl App {
     /// The path at which an application fails by itself.
     pub const OWN_FAILURE: &str = OWN_FAILURE;
 
-    /// Starts an application at `address` that calls `next`.
+    /// Starts an application at a port that its sidecar knows already; it calls `next`.
     ///
     /// # Errors
-    /// The port is taken.
-    pub async fn start_at(address: SocketAddr, next: SocketAddr) -> std::io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+    /// Somebody listens there.
+    pub fn start_at(port: Port, next: SocketAddr) -> std::io::Result<Self> {
+        let listener = port.listen()?;
         let requests = Arc::new(AtomicU64::new(0));
         let (client, counter) = (Arc::new(Client::http1(next)), requests.clone());
         let server = tokio::spawn(async move {
@@ -39,7 +39,7 @@ impl App {
             }
         });
         Ok(Self {
-            address,
+            port,
             requests,
             server,
         })
@@ -48,7 +48,7 @@ impl App {
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.port.address()
     }
 
     /// Requests that reached it.

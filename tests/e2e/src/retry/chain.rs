@@ -1,9 +1,8 @@
 //! Three hops in a row, each of which retries twice.
 
 use anyhow::Result;
-use meshpack_harness::{Client, Envoy, EnvoyBuilder, EnvoyVersion, Listener, Upstream};
+use meshpack_harness::{Client, Envoy, EnvoyBuilder, EnvoyVersion, Listener, Port, Upstream};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
 
 use super::{App, cluster, filter, virtual_host};
 
@@ -125,15 +124,17 @@ impl Chain {
                 chain.envoys.push(envoy);
                 continue;
             }
-            let app_port = free_address()?;
+            // The sidecar must know the application's address before it starts, and
+            // the application the sidecar's.
+            let app_port = Port::hold()?;
             let envoy = envoy
                 .listener(protection.inbound()?)
-                .cluster(cluster("app", app_port))
+                .cluster(cluster("app", app_port.address()))
                 .start()
                 .await?;
             chain
                 .apps
-                .push(App::start_at(app_port, envoy.address("out")).await?);
+                .push(App::start_at(app_port, envoy.address("out"))?);
             next = envoy.address("in");
             chain.envoys.push(envoy);
         }
@@ -159,10 +160,4 @@ impl Chain {
     pub fn apps(&self) -> &[App] {
         &self.apps
     }
-}
-
-/// An address that was free a moment ago: the application's sidecar must know
-/// it before the application, which must know the sidecar's, can start.
-fn free_address() -> std::io::Result<SocketAddr> {
-    std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()
 }

@@ -6,15 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
 
 use meshpack_e2e::authz::random::{IDENTITIES, PEERS, Random, SERVER_NAMES};
 use meshpack_e2e::authz::{
     DETAILS, OTHER_HEADER, PAYLOAD_HEADER, config, filter, listener, metadata_header, native,
 };
 use meshpack_harness::{
-    Certificates, Client, DEFAULT_VERSION, Envoy, EnvoyVersion, HttpFilter, Request, Response,
-    versions,
+    Certificates, Client, DEFAULT_VERSION, Envoy, EnvoyVersion, HttpFilter, Port, Request,
+    Response, versions,
 };
 use serde_json::Value;
 
@@ -69,10 +68,13 @@ async fn compare_sets(version: EnvoyVersion, count: u64) -> Tally {
         .unwrap();
     let mut sets: Vec<Vec<Value>> = Vec::new();
     let mut builder = Envoy::builder().version(version);
-    let mut ports = free_ports(3 * count as usize).into_iter();
+    // Policies name them before Envoy listens on them.
+    let mut held = Vec::new();
     for set in 0..count {
-        let ports = [(); 3].map(|()| ports.next().unwrap());
-        let texts = ports.map(|port| port.to_string());
+        let ports = [(); 3].map(|()| Port::hold().unwrap());
+        let texts = ports
+            .each_ref()
+            .map(|port| port.address().port().to_string());
         let mut names: Vec<&str> = texts.iter().map(String::as_str).collect();
         names.extend(["80", "080"]);
         let policies = Random::new(set).policies(&names);
@@ -81,7 +83,7 @@ async fn compare_sets(version: EnvoyVersion, count: u64) -> Tally {
             filters.push(filter(&trusting(&policies)).into());
             filters
         };
-        let [plain, tls, mutual] = ports;
+        let [plain, tls, mutual] = &ports;
         builder = builder
             .listener(listener(&format!("plain-{set}"), chain()).port(plain))
             .listener(
@@ -95,6 +97,7 @@ async fn compare_sets(version: EnvoyVersion, count: u64) -> Tally {
                     .tls(certificates.mutual_tls(&server)),
             );
         sets.push(policies);
+        held.push(ports);
     }
     let envoy = builder.start().await.unwrap();
     let configs: Vec<_> = IDENTITIES
@@ -150,21 +153,6 @@ fn trusting(policies: &[Value]) -> Value {
     config["trustDomain"] = "td".into();
     config["decisionLog"] = serde_json::json!({"denied": false});
     config
-}
-
-/// Ports that are free now; policies name them before Envoy listens on them. They
-/// lie below those that systems give to connections, so that none is taken by one
-/// in between, and none is given twice.
-fn free_ports(count: usize) -> Vec<u16> {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    const RANGE: u16 = 12_000;
-    let first = (std::process::id() % u32::from(RANGE)) as u16;
-    std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed))
-        .take(usize::from(RANGE))
-        .map(|step| 20_000 + (first + step % RANGE) % RANGE)
-        .filter(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .take(count)
-        .collect()
 }
 
 fn request(random: &mut Random, version: EnvoyVersion) -> (Request, String) {

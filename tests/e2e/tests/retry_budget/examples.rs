@@ -3,7 +3,7 @@
 use meshpack_e2e::retry::{cluster, hop};
 use meshpack_e2e::shipped::{configurations, read};
 use meshpack_harness::config::literal;
-use meshpack_harness::{Behavior, Envoy, Request, Upstream};
+use meshpack_harness::{Behavior, Envoy, Port, Request, Upstream};
 use meshpack_retry_budget::config::Config;
 use serde_json::Value;
 
@@ -89,18 +89,13 @@ async fn the_three_hops_of_one_envoy_stop_amplifying() {
     let mut envoy = Envoy::from_bootstrap(&read("envoy-configs/retry-budget-three-hops.yaml"))
         .unwrap()
         .keep_ports();
-    // The listeners call each other, so their ports are fixed, but free ones.
-    let ports: Vec<u16> = (0..4).map(|_| free_port()).collect();
+    // The listeners call each other, so their ports are fixed.
+    let ports = [10001, 10002, 10003].map(|from| (from, Port::hold().unwrap()));
     envoy = envoy.edit(|bootstrap| {
         assert!(literal::set_endpoints(bootstrap, "leaf", &[leaf.address()]));
-        for (from, port) in [
-            (9901, ports[3]),
-            (10001, ports[0]),
-            (10002, ports[1]),
-            (10003, ports[2]),
-        ] {
-            let to = format!("127.0.0.1:{port}").parse().unwrap();
-            literal::rewire(bootstrap, &format!("127.0.0.1:{from}"), to);
+        for (from, port) in &ports {
+            let from = format!("127.0.0.1:{from}");
+            assert!(literal::rewire(bootstrap, &from, port.address()) > 0);
         }
     });
     let envoy = envoy.start().await.unwrap();
@@ -111,11 +106,6 @@ async fn the_three_hops_of_one_envoy_stop_amplifying() {
     assert_eq!(outcomes.with_status(503), 500);
     let factor = leaf.requests() as f64 / 500.0;
     assert!((1.15..=1.3).contains(&factor), "{factor}");
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{HttpFilter, Route, merge};
+use crate::port::Port;
 
 /// What a listener speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +66,7 @@ enum Slot {
 #[derive(Clone, Debug)]
 pub struct Listener {
     name: String,
-    port: u16,
+    port: Option<u16>,
     codec: Codec,
     tls: Option<ServerTls>,
     filters: Vec<Slot>,
@@ -80,7 +81,7 @@ impl Listener {
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
-            port: 0,
+            port: None,
             codec: Codec::Auto,
             tls: None,
             filters: Vec::new(),
@@ -135,9 +136,9 @@ impl Listener {
         self
     }
 
-    /// A fixed port instead of a free one.
-    pub fn port(mut self, port: u16) -> Self {
-        self.port = port;
+    /// A port that is known before Envoy starts, instead of a free one.
+    pub fn port(mut self, port: &Port) -> Self {
+        self.port = Some(port.address().port());
         self
     }
 
@@ -196,9 +197,13 @@ impl Listener {
         }
         let mut listener = json!({
             "name": self.name,
-            "address": {"socket_address": {"address": "127.0.0.1", "port_value": self.port}},
+            "address": {"socket_address": {"address": "127.0.0.1", "port_value": self.port.unwrap_or(0)}},
             "filter_chains": [chain],
         });
+        if self.port.is_some() {
+            // Two Envoys that are told the same port must not share it in silence.
+            listener["enable_reuse_port"] = json!(false);
+        }
         merge(&mut listener, self.listener);
         listener
     }

@@ -18,13 +18,7 @@ pub fn parse(text: &str) -> Result<Value, LiteralError> {
 /// Lets every static listener take a free port, and names those without a name
 /// `listener_<index>`.
 pub fn free_ports(bootstrap: &mut Value) {
-    let listeners = bootstrap.pointer_mut("/static_resources/listeners");
-    for (index, listener) in listeners
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-        .enumerate()
-    {
+    for (index, listener) in listeners(bootstrap).enumerate() {
         if listener.get("name").is_none() {
             listener["name"] = json!(format!("listener_{index}"));
         }
@@ -32,6 +26,24 @@ pub fn free_ports(bootstrap: &mut Value) {
             *port = json!(0);
         }
     }
+}
+
+/// Lets no other process share the ports of the static listeners, as two Envoys of
+/// one user otherwise do.
+pub fn own_ports(bootstrap: &mut Value) {
+    for listener in listeners(bootstrap) {
+        if listener.pointer("/address/socket_address").is_some() {
+            listener["enable_reuse_port"] = json!(false);
+        }
+    }
+}
+
+fn listeners(bootstrap: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let listeners = bootstrap.pointer_mut("/static_resources/listeners");
+    listeners
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
 }
 
 /// Replaces every socket address `address:port` with `to`; returns how many there were.

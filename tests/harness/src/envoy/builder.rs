@@ -92,7 +92,8 @@ impl EnvoyBuilder {
         self.merge(json!({"stats_config": {"stats_tags": [{"tag_name": name, "regex": regex}]}}))
     }
 
-    /// Leaves the ports of a literal bootstrap's listeners as they are written.
+    /// Leaves the ports of a literal bootstrap's listeners as they are written; they
+    /// should be [held](crate::Port), and another Envoy does not share them.
     pub fn keep_ports(mut self) -> Self {
         self.keep_ports = true;
         self
@@ -175,8 +176,9 @@ impl EnvoyBuilder {
     /// swappable filter is.
     pub(crate) fn render(&self, ecds_file: impl Fn(&str) -> PathBuf) -> Value {
         let mut bootstrap = self.bootstrap.clone();
-        if !self.keep_ports {
-            literal::free_ports(&mut bootstrap);
+        match self.keep_ports {
+            true => literal::own_ports(&mut bootstrap),
+            false => literal::free_ports(&mut bootstrap),
         }
         let listeners: Vec<Value> = self
             .listeners

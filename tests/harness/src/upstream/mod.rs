@@ -7,18 +7,18 @@ mod serve;
 mod socket;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 pub use behavior::{Behavior, Script};
 pub use record::{Echo, Recorded};
 
+use crate::port::Port;
 use serve::Shared;
 
 /// The response header that carries an upstream's name.
@@ -30,7 +30,8 @@ pub(crate) const NAME_HEADER: &str = "x-upstream";
 /// gRPC with the messages it received, until [`Upstream::set`] says otherwise. It ends
 /// when it is dropped.
 pub struct Upstream {
-    address: SocketAddr,
+    /// Held while the upstream is stopped, too.
+    port: Port,
     shared: Arc<Shared>,
     server: Mutex<Option<JoinHandle<()>>>,
 }
@@ -46,12 +47,12 @@ impl Upstream {
         name: impl Into<String>,
         script: impl Into<Script>,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let address = listener.local_addr()?;
+        let port = Port::hold()?;
+        let listener = port.listen()?;
         let shared = Arc::new(Shared::new(name.into(), script.into()));
         let server = tokio::spawn(serve::accept(listener, shared.clone()));
         Ok(Self {
-            address,
+            port,
             shared,
             server: Mutex::new(Some(server)),
         })
@@ -59,7 +60,7 @@ impl Upstream {
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.port.address()
     }
 
     /// Its name.
@@ -122,10 +123,8 @@ impl Upstream {
     /// Listens again, on the same port.
     pub async fn restart(&self) -> io::Result<()> {
         self.stop().await;
-        let socket = TcpSocket::new_v4()?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(self.address)?;
-        let server = tokio::spawn(serve::accept(socket.listen(1024)?, self.shared.clone()));
+        let listener = self.port.listen()?;
+        let server = tokio::spawn(serve::accept(listener, self.shared.clone()));
         *self.server.lock().unwrap_or_else(|e| e.into_inner()) = Some(server);
         Ok(())
     }
