@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::disguise::Disguise;
+use crate::proxy::Client;
 use crate::servers::Servers;
 use crate::wire::Answer;
 use crate::{Normalization, Proxy, Through};
@@ -69,31 +70,83 @@ pub fn run(
     let (groups, echoed) = forwarded(proxy, disguises, connections)?;
     let groups: Vec<(Vec<u8>, Vec<Group>)> = groups.into_iter().collect();
     let requests = AtomicUsize::new(echoed);
-    let work = |server: usize| -> io::Result<(Vec<Reached>, usize)> {
-        let mut clients = HashMap::new();
+    let count = servers.running.len();
+    let parts: Vec<_> = groups.chunks(PART).collect();
+    // Part by part through all servers, so that a slow one keeps nobody waiting at the end.
+    let next = AtomicUsize::new(0);
+    let outcomes = thread::scope(|scope| {
+        let work = || {
+            let mut visitor = Visitor {
+                proxy,
+                secret: &servers.site.secret,
+                disguises,
+                filters,
+                requests: &requests,
+                clients: HashMap::new(),
+            };
+            let mut outcomes = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(part) = parts.get(number / count.max(1)) else {
+                    return Ok(outcomes);
+                };
+                let server = number % count.max(1);
+                outcomes.push((number, server, visitor.visit(server, part)?));
+            }
+        };
+        let workers: Vec<_> = (0..connections).map(|_| scope.spawn(work)).collect();
+        joined(workers)
+    })?;
+    let mut outcome = Outcome {
+        unanswered: vec![0; count],
+        requests: requests.load(Ordering::Relaxed),
+        ..Outcome::default()
+    };
+    let mut outcomes: Vec<_> = outcomes.into_iter().flatten().collect();
+    outcomes.sort_by_key(|(number, server, _)| (*server, *number));
+    for (_, server, (reached, unanswered)) in outcomes {
+        outcome.reached.extend(reached);
+        outcome.unanswered[server] += unanswered;
+    }
+    Ok(outcome)
+}
+
+/// Forwarded paths that one worker takes at a time.
+const PART: usize = 200;
+
+/// A worker, with its connections.
+struct Visitor<'a> {
+    proxy: &'a Proxy,
+    secret: &'a str,
+    disguises: &'a [Disguise],
+    filters: &'a [Through],
+    requests: &'a AtomicUsize,
+    clients: HashMap<(Normalization, Through), Client>,
+}
+
+impl Visitor<'_> {
+    /// What reaches the secret of `server`, and how many requests it did not answer.
+    fn visit(
+        &mut self,
+        server: usize,
+        part: &[(Vec<u8>, Vec<Group>)],
+    ) -> io::Result<(Vec<Reached>, usize)> {
         let mut reached = Vec::new();
         let mut unanswered = 0;
-        let mut get = |group: &Group, through: Through| -> io::Result<Answer> {
-            requests.fetch_add(1, Ordering::Relaxed);
-            let client = clients
-                .entry((group.normalization, through))
-                .or_insert_with(|| proxy.client(group.normalization, through));
-            client.get(&disguises[group.disguises[0]], server)
-        };
-        for (path, groups) in &groups {
+        for (path, groups) in part {
             let Some(first) = groups.first() else {
                 continue;
             };
-            let answer = get(first, Through::Nothing)?;
+            let answer = self.get(server, first, Through::Nothing)?;
             if matches!(answer.status, 502..=504) {
                 unanswered += 1;
             }
-            if !answer.contains(&servers.site.secret) {
+            if !answer.contains(self.secret) {
                 continue;
             }
             let mut passed = Vec::new();
-            for through in filters {
-                if get(first, *through)?.contains(&servers.site.secret) {
+            for through in self.filters {
+                if self.get(server, first, *through)?.contains(self.secret) {
                     passed.push(*through);
                 }
             }
@@ -102,7 +155,7 @@ pub fn run(
                     reached.push(Reached {
                         server,
                         normalization: group.normalization,
-                        disguise: disguises[*disguise].clone(),
+                        disguise: self.disguises[*disguise].clone(),
                         forwarded: path.clone(),
                         passed: passed.clone(),
                     });
@@ -110,43 +163,26 @@ pub fn run(
             }
         }
         Ok((reached, unanswered))
-    };
-    let next = AtomicUsize::new(0);
-    let count = servers.running.len();
-    let outcomes = thread::scope(|scope| {
-        let workers: Vec<_> = (0..connections)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut outcomes = Vec::new();
-                    loop {
-                        let server = next.fetch_add(1, Ordering::Relaxed);
-                        if server >= count {
-                            return Ok(outcomes);
-                        }
-                        outcomes.push((server, work(server)?));
-                    }
-                })
-            })
-            .collect();
-        let joined = workers.into_iter().map(|worker| {
-            worker
-                .join()
-                .unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
-        });
-        joined.collect::<io::Result<Vec<_>>>()
-    })?;
-    let mut outcome = Outcome {
-        unanswered: vec![0; count],
-        requests: requests.load(Ordering::Relaxed),
-        ..Outcome::default()
-    };
-    let mut outcomes: Vec<_> = outcomes.into_iter().flatten().collect();
-    outcomes.sort_by_key(|(server, _)| *server);
-    for (server, (reached, unanswered)) in outcomes {
-        outcome.reached.extend(reached);
-        outcome.unanswered[server] = unanswered;
     }
-    Ok(outcome)
+
+    fn get(&mut self, server: usize, group: &Group, through: Through) -> io::Result<Answer> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let proxy = self.proxy;
+        let client = self
+            .clients
+            .entry((group.normalization, through))
+            .or_insert_with(|| proxy.client(group.normalization, through));
+        client.get(&self.disguises[group.disguises[0]], server)
+    }
+}
+
+fn joined<T>(workers: Vec<thread::ScopedJoinHandle<'_, io::Result<T>>>) -> io::Result<Vec<T>> {
+    let joined = workers.into_iter().map(|worker| {
+        worker
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
+    });
+    joined.collect()
 }
 
 type Groups = HashMap<Vec<u8>, Vec<Group>>;
@@ -175,12 +211,7 @@ fn forwarded(
                     })
                 })
                 .collect();
-            let joined = workers.into_iter().map(|worker| {
-                worker
-                    .join()
-                    .unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
-            });
-            joined.collect::<io::Result<Vec<_>>>()
+            joined(workers)
         })?
         .into_iter()
         .flatten()

@@ -124,7 +124,8 @@ def asgi(name, app, release):
 
     import uvicorn
 
-    listener = socket.socket()
+    # asyncio turns Nagle's algorithm off only where the protocol is said.
+    listener = socket.socket(proto=socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     listener.listen(128)
     server = uvicorn.Server(

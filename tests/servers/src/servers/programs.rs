@@ -126,7 +126,12 @@ fn all(place: &Place<'_>) -> Vec<Program> {
             name,
             program: "java".into(),
             arguments: [
-                vec!["-Xmx256m".into(), "-cp".into(), path],
+                // The JDK's server writes head and body apart, and waits between them.
+                vec![
+                    "-Xmx256m".into(),
+                    "-Dsun.net.httpserver.nodelay=true".into(),
+                ],
+                vec!["-cp".into(), path],
                 words(&[Path::new(class), root]),
             ]
             .concat(),
