@@ -9,6 +9,13 @@ target=wasm32-wasip1
 out=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 mkdir -p dist dist/examples
 
+# A module says where it panicked; it need not say on whose machine it was built.
+home=${CARGO_HOME:-$HOME/.cargo}
+export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="--remap-path-prefix=$PWD=meshpack"
+for sources in "$home"/registry/src/*/; do
+    CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS+=" --remap-path-prefix=${sources%/}=crates"
+done
+
 cargo build -q -p meshpack-postlink
 postlink="$out/debug/meshpack-postlink"
 

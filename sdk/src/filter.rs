@@ -1,5 +1,6 @@
 //! What a filter is.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use crate::attributes::Attribute;
@@ -31,8 +32,20 @@ pub enum Shutdown {
     Pending,
 }
 
-/// Tells the host that a pending [`Shutdown`] is complete.
+thread_local! {
+    /// Whether the filter said so in the callback under way.
+    static DONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether [`done`] was called since the last time this was asked.
+pub(crate) fn take_done() -> bool {
+    DONE.take()
+}
+
+/// Tells the host that a pending [`Shutdown`] is complete. The filter is dropped at
+/// the end of the callback.
 pub fn done() {
+    DONE.set(true);
     if let Err(error) = crate::host::abi::done() {
         log::debug!("the host did not wait for the shutdown: {error}");
     }

@@ -37,9 +37,6 @@ mod runtime;
 pub mod shared;
 mod streams;
 
-#[doc(hidden)]
-pub use proxy_wasm;
-
 pub use callout::{Callout, CalloutId};
 pub use cx::{
     CalloutResponse, Log, OpenStream, RequestHeaders, ResponseHeaders, ResponseTrailers,
@@ -47,7 +44,9 @@ pub use cx::{
 };
 pub use filter::{Filter, Flow, Shutdown, done};
 pub use headers::{Header, HeaderError, HeaderMap, check_name, check_value};
+#[cfg(target_arch = "wasm32")]
+pub use host::run_constructors;
 pub use host::{HostError, encode_pairs, memory_allocate};
-pub use module::{PartTicks, told_of_ends};
+pub use module::PartTicks;
 pub use reply::LocalReply;
-pub use runtime::Runtime;
+pub use runtime::{MEMORY_BESIDE, MEMORY_PER_BYTE, Runtime};

@@ -4,13 +4,17 @@
 ///
 /// The callbacks stand after the filter. One of `log` and `done` tells the end of
 /// a stream; without either, what a filter keeps of a stream is dropped when it
-/// empties it, and otherwise after ten minutes. They differ in what they offer: `log` can still read header maps, `done` costs the same and also
+/// empties it, and otherwise within about a minute of the stream's end. They differ in
+/// what they offer: `log` can still read header maps, `done` costs the same and also
 /// tells the plugin's own end, so that the last counts are not lost. With both,
-/// streams end in `log` and `done` is the plugin's end alone.
+/// streams end in `log` and `done` is the plugin's end alone. A filter that has
+/// something in the host to be freed by its `Drop` needs `done`; one that has not is
+/// dropped within a second of its end whatever the module exports.
 ///
-/// The stock crate exports every callback, and each exported callback costs
-/// every request; so these are exported under the name `meshpack_on_…`, and the
-/// post-link step (`meshpack-postlink`) renames them and drops the others.
+/// Nothing else is exported: each exported callback costs every request. (The
+/// `proxy-wasm` crate exports all, and with them everything that they could call is
+/// linked; so the sdk speaks the ABI itself and holds its numbers against that crate
+/// in tests only.)
 ///
 /// ```text
 /// meshpack_sdk::module!(CanarySplit: request_headers, done);
@@ -24,36 +28,43 @@ macro_rules! module {
 
             thread_local! {
                 static RUNTIME: $crate::Runtime<$filter> = const {
-                    $crate::Runtime::in_module($crate::told_of_ends(&[$(stringify!($callback)),+]))
+                    $crate::Runtime::in_module(&[$(stringify!($callback)),+])
                 };
             }
 
-            $crate::proxy_wasm::main! {{ RUNTIME.with(|r| r.initialize()) }}
+            #[unsafe(no_mangle)]
+            extern "C" fn proxy_abi_version_0_2_1() {}
 
             #[unsafe(no_mangle)]
-            extern "C" fn meshpack_on_memory_allocate(size: usize) -> *mut u8 {
+            extern "C" fn _initialize() {
+                $crate::run_constructors();
+                RUNTIME.with(|r| r.initialize());
+            }
+
+            #[unsafe(no_mangle)]
+            extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
                 $crate::memory_allocate(size)
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn meshpack_on_vm_start(_context: u32, _size: usize) -> u32 {
+            extern "C" fn proxy_on_vm_start(_context: u32, _size: usize) -> u32 {
                 let version = env!("CARGO_PKG_VERSION");
                 let build = option_env!("MESHPACK_BUILD");
                 RUNTIME.with(|r| u32::from(r.on_vm_start(version, build)))
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn meshpack_on_configure(root: u32, size: usize) -> u32 {
+            extern "C" fn proxy_on_configure(root: u32, size: usize) -> u32 {
                 RUNTIME.with(|r| u32::from(r.on_configure(root, size)))
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn meshpack_on_context_create(id: u32, root: u32) {
+            extern "C" fn proxy_on_context_create(id: u32, root: u32) {
                 RUNTIME.with(|r| r.on_context_create(id, root));
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn meshpack_on_tick(root: u32) {
+            extern "C" fn proxy_on_tick(root: u32) {
                 RUNTIME.with(|r| r.on_tick(root));
             }
 
@@ -62,43 +73,43 @@ macro_rules! module {
     };
     (@callback request_headers) => {
         #[unsafe(no_mangle)]
-        extern "C" fn meshpack_on_request_headers(id: u32, _count: usize, end: u32) -> u32 {
+        extern "C" fn proxy_on_request_headers(id: u32, _count: usize, end: u32) -> u32 {
             RUNTIME.with(|r| r.on_request_headers(id, end != 0))
         }
     };
     (@callback response_headers) => {
         #[unsafe(no_mangle)]
-        extern "C" fn meshpack_on_response_headers(id: u32, _count: usize, end: u32) -> u32 {
+        extern "C" fn proxy_on_response_headers(id: u32, _count: usize, end: u32) -> u32 {
             RUNTIME.with(|r| r.on_response_headers(id, end != 0))
         }
     };
     (@callback response_trailers) => {
         #[unsafe(no_mangle)]
-        extern "C" fn meshpack_on_response_trailers(id: u32, _count: usize) -> u32 {
+        extern "C" fn proxy_on_response_trailers(id: u32, _count: usize) -> u32 {
             RUNTIME.with(|r| r.on_response_trailers(id))
         }
     };
     (@callback log) => {
         #[unsafe(no_mangle)]
-        extern "C" fn meshpack_on_log(id: u32) {
+        extern "C" fn proxy_on_log(id: u32) {
             RUNTIME.with(|r| r.on_log(id));
         }
     };
     (@callback done) => {
         #[unsafe(no_mangle)]
-        extern "C" fn meshpack_on_done(id: u32) -> u32 {
+        extern "C" fn proxy_on_done(id: u32) -> u32 {
             RUNTIME.with(|r| u32::from(r.on_done(id)))
         }
     };
     (@callback delete) => {
         #[unsafe(no_mangle)]
-        extern "C" fn meshpack_on_delete(id: u32) {
+        extern "C" fn proxy_on_delete(id: u32) {
             RUNTIME.with(|r| r.on_delete(id));
         }
     };
     (@callback http_call_response) => {
         #[unsafe(no_mangle)]
-        extern "C" fn meshpack_on_http_call_response(
+        extern "C" fn proxy_on_http_call_response(
             context: u32,
             callout: u32,
             _headers: usize,
@@ -108,20 +119,6 @@ macro_rules! module {
             RUNTIME.with(|r| r.on_http_call_response(context, callout, body_size));
         }
     };
-}
-
-/// Whether one of a module's callbacks tells the end of streams.
-#[doc(hidden)]
-#[must_use]
-pub const fn told_of_ends(callbacks: &[&str]) -> bool {
-    let mut rest = callbacks;
-    while let [callback, tail @ ..] = rest {
-        if matches!(callback.as_bytes(), b"log" | b"done") {
-            return true;
-        }
-        rest = tail;
-    }
-    false
 }
 
 /// Composes filters into one that runs them in one context, in the order given.

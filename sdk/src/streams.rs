@@ -1,7 +1,5 @@
 //! The streams under way, by the id of their context.
 
-use std::time::Duration;
-
 /// Slots of a table that has held a stream.
 const FEWEST_SLOTS: usize = 16;
 
@@ -21,7 +19,6 @@ pub(crate) struct Streams<S> {
 pub(crate) struct Entry<S> {
     pub(crate) id: u32,
     pub(crate) root: u32,
-    pub(crate) since: Duration,
     pub(crate) state: Option<S>,
 }
 
@@ -33,16 +30,11 @@ impl<S> Streams<S> {
         }
     }
 
-    pub(crate) fn insert(&mut self, id: u32, root: u32, since: Duration, state: Option<S>) {
+    pub(crate) fn insert(&mut self, id: u32, root: u32, state: Option<S>) {
         if self.slots.len() < 2 * (self.count + 1) {
             self.grow();
         }
-        let entry = Entry {
-            id,
-            root,
-            since,
-            state,
-        };
+        let entry = Entry { id, root, state };
         let at = self.place(id);
         if let Some(slot) = self.slots.get_mut(at) {
             self.count += usize::from(slot.is_none());
@@ -65,7 +57,9 @@ impl<S> Streams<S> {
     }
 
     /// Drops the streams that `keep` does not want.
-    pub(crate) fn retain(&mut self, keep: impl Fn(&Entry<S>) -> bool) {
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn retain(&mut self, keep: &dyn Fn(&Entry<S>) -> bool) {
         let entries = self.slots.iter().flatten();
         let unwanted: Vec<u32> = entries.filter(|e| !keep(e)).map(|e| e.id).collect();
         for id in unwanted {
@@ -146,7 +140,7 @@ mod tests {
                 let id = u32::from(id % 8) * 16 + u32::from(id / 128);
                 match step % 4 {
                     0 | 1 => {
-                        streams.insert(id, 1, Duration::ZERO, None);
+                        streams.insert(id, 1, None);
                         map.insert(id, None);
                         if step % 8 > 3 {
                             streams.get_mut(id).unwrap().state = Some(step);
@@ -158,7 +152,7 @@ mod tests {
                         proptest::prop_assert_eq!(removed, map.remove(&id));
                     }
                     _ => {
-                        streams.retain(|entry| entry.id % 3 > 0);
+                        streams.retain(&|entry| entry.id % 3 > 0);
                         map.retain(|id, _| *id % 3 > 0);
                     }
                 }

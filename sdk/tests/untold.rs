@@ -1,16 +1,29 @@
-//! A module without a callback at the end of streams keeps nothing for ever.
+//! Configurations and streams that are gone leave nothing behind, whatever callbacks a
+//! module exports.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use meshpack_sdk::config::{Problem, Value};
 use meshpack_sdk::metrics::Counter;
 use meshpack_sdk::mock::MockHost;
-use meshpack_sdk::{Filter, Flow, RequestHeaders, ResponseHeaders, Runtime, told_of_ends};
+use meshpack_sdk::{Filter, Flow, HostError, RequestHeaders, ResponseHeaders, Runtime};
+
+thread_local! {
+    /// Filters alive.
+    static ALIVE: Cell<usize> = const { Cell::new(0) };
+}
 
 /// Counts responses of streams that it still knows; forgets a stream with the
 /// second response headers (after a 100-continue, say).
 struct Remember {
     known: Counter,
+}
+
+impl Drop for Remember {
+    fn drop(&mut self) {
+        ALIVE.set(ALIVE.get() - 1);
+    }
 }
 
 impl Filter for Remember {
@@ -24,6 +37,7 @@ impl Filter for Remember {
 
     fn start((): ()) -> Result<Self, Vec<Problem>> {
         let known = Counter::define("known").map_err(|e| vec![Problem::new("", e.to_string())])?;
+        ALIVE.set(ALIVE.get() + 1);
         Ok(Self { known })
     }
 
@@ -49,14 +63,21 @@ impl Filter for Remember {
 }
 
 const ROOT: u32 = 1;
+const UNTOLD: &[&str] = &["request_headers", "response_headers"];
+/// More ticks than between two looks at the streams.
+const TICKS: usize = 65;
 
-fn plugin() -> Runtime<Remember> {
+fn plugin(callbacks: &[&str]) -> Runtime<Remember> {
     MockHost::reset();
     MockHost::set_time(Duration::from_secs(1_700_000_000));
-    let runtime = Runtime::in_module(told_of_ends(&["request_headers", "response_headers"]));
-    runtime.on_context_create(ROOT, 0);
-    assert!(runtime.on_configure(ROOT, 0));
+    let runtime = Runtime::in_module(callbacks);
+    configure(&runtime, ROOT);
     runtime
+}
+
+fn configure(runtime: &Runtime<Remember>, root: u32) {
+    runtime.on_context_create(root, 0);
+    assert!(runtime.on_configure(root, 0));
 }
 
 fn request(runtime: &Runtime<Remember>, id: u32, root: u32) {
@@ -64,58 +85,88 @@ fn request(runtime: &Runtime<Remember>, id: u32, root: u32) {
     runtime.on_request_headers(id, true);
 }
 
-fn known(runtime: &Runtime<Remember>) -> i64 {
-    runtime.on_tick(ROOT);
+fn known(runtime: &Runtime<Remember>, root: u32) -> i64 {
+    runtime.on_tick(root);
     MockHost::metric("known")
 }
 
 #[test]
 fn a_state_that_the_filter_empties_is_gone() {
-    let runtime = plugin();
+    let runtime = plugin(UNTOLD);
     request(&runtime, 2, ROOT);
     for _ in 0..5 {
         runtime.on_response_headers(2, false);
     }
-    assert_eq!(known(&runtime), 2);
+    assert_eq!(known(&runtime, ROOT), 2);
 }
 
 #[test]
-fn a_stream_without_an_answer_is_forgotten_after_ten_minutes() {
-    let runtime = plugin();
+fn a_stream_is_known_as_long_as_the_host_has_it_and_no_longer() {
+    let runtime = plugin(UNTOLD);
     request(&runtime, 2, ROOT);
-    MockHost::advance(Duration::from_secs(500));
-    runtime.on_tick(ROOT);
-    runtime.on_response_headers(2, false);
-    assert_eq!(known(&runtime), 1, "a slow answer is still known");
     request(&runtime, 3, ROOT);
-    MockHost::advance(Duration::from_secs(601));
-    runtime.on_tick(ROOT);
-    runtime.on_response_headers(3, false);
-    assert_eq!(known(&runtime), 1);
-}
-
-#[test]
-fn a_root_that_no_longer_ticks_is_gone_and_one_that_has_not_ticked_yet_is_not() {
-    let runtime = plugin();
-    let second = 7;
-    runtime.on_context_create(second, 0);
-    assert!(runtime.on_configure(second, 0));
-    runtime.on_tick(ROOT);
-    request(&runtime, 8, second);
-    runtime.on_response_headers(8, false);
-    assert_eq!(known(&runtime), 1);
-    for _ in 0..61 {
-        MockHost::advance(Duration::from_secs(1));
+    request(&runtime, 4, ROOT);
+    for _ in 0..TICKS {
+        MockHost::advance(Duration::from_secs(3600));
         runtime.on_tick(ROOT);
     }
-    request(&runtime, 9, second);
-    runtime.on_response_headers(9, false);
-    assert_eq!(known(&runtime), 1, "the second root's filter is gone");
+    runtime.on_response_headers(2, false);
+    assert_eq!(known(&runtime, ROOT), 1, "an open one, after days");
+    MockHost::end_context(3);
+    for _ in 0..TICKS {
+        runtime.on_tick(ROOT);
+    }
+    runtime.on_response_headers(3, false);
+    assert_eq!(known(&runtime, ROOT), 1, "one that has ended");
 }
 
 #[test]
-fn either_end_callback_counts() {
-    assert!(told_of_ends(&["request_headers", "done"]));
-    assert!(told_of_ends(&["log"]));
-    assert!(!told_of_ends(&["request_headers"]));
+fn a_configuration_lives_until_the_host_drops_it() {
+    let runtime = plugin(UNTOLD);
+    let second = 7;
+    configure(&runtime, second);
+    for _ in 0..TICKS {
+        MockHost::advance(Duration::from_secs(3600));
+        runtime.on_tick(second);
+    }
+    assert_eq!(ALIVE.get(), 2, "it may serve open streams, ticking or not");
+    request(&runtime, 8, ROOT);
+    MockHost::end_context(ROOT);
+    runtime.on_tick(second);
+    assert_eq!(ALIVE.get(), 1);
+    runtime.on_response_headers(8, false);
+    assert_eq!(known(&runtime, second), 0, "its streams went with it");
+}
+
+#[test]
+fn of_many_quick_changes_no_more_than_the_living_configurations_are_kept() {
+    for callbacks in [
+        UNTOLD,
+        &["request_headers", "log"],
+        &["request_headers", "done"],
+    ] {
+        let runtime = plugin(callbacks);
+        for root in ROOT + 1..200 {
+            // The host starts the new one first, on every worker, and then ends the old.
+            configure(&runtime, root);
+            assert!(ALIVE.get() <= 3, "{callbacks:?}: {} kept", ALIVE.get());
+            if callbacks.contains(&"done") {
+                assert!(runtime.on_done(root - 1));
+            }
+            MockHost::end_context(root - 1);
+        }
+        runtime.on_tick(199);
+        assert_eq!(ALIVE.get(), 1, "{callbacks:?}");
+        drop(runtime);
+        assert_eq!(ALIVE.get(), 0);
+    }
+}
+
+#[test]
+fn a_host_that_does_not_allow_the_question_loses_no_configuration() {
+    let runtime = plugin(UNTOLD);
+    MockHost::fail("set_effective_context", HostError::InternalFailure);
+    configure(&runtime, 2);
+    runtime.on_tick(2);
+    assert_eq!(ALIVE.get(), 2);
 }

@@ -124,6 +124,16 @@ mod raw {
     }
 }
 
+/// Runs the constructors of what is linked into the module; its first instructions.
+#[doc(hidden)]
+pub fn run_constructors() {
+    unsafe extern "C" {
+        fn __wasm_call_ctors();
+    }
+    // SAFETY: the linker makes the function, and `_initialize` alone calls this, once.
+    unsafe { __wasm_call_ctors() };
+}
+
 /// Turns what the host wrote into our arena into a slice.
 ///
 /// # Safety

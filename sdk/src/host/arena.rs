@@ -25,7 +25,10 @@ struct Block {
 
 impl Block {
     fn new(length: usize) -> Option<Self> {
-        let bytes = Box::leak(vec![0_u8; length].into_boxed_slice());
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(length).ok()?;
+        bytes.resize(length, 0_u8);
+        let bytes = Box::leak(bytes.into_boxed_slice());
         let start = NonNull::new(bytes.as_mut_ptr())?;
         Some(Self { start, length })
     }

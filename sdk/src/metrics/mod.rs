@@ -13,18 +13,20 @@ use crate::host::{HostError, abi};
 
 pub use pending::Counter;
 pub(crate) use pending::flush;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use pending::forget;
 pub use series::CounterFamily;
 
-/// What a metric does with values (`proxy_wasm::types::MetricType`).
+/// What a metric does with values (the ABI's metric type).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Kind {
     /// Only goes up.
-    Counter = proxy_wasm::types::MetricType::Counter as u32,
+    Counter = 0,
     /// Goes up and down.
-    Gauge = proxy_wasm::types::MetricType::Gauge as u32,
+    Gauge = 1,
     /// Distribution of whole numbers.
-    Histogram = proxy_wasm::types::MetricType::Histogram as u32,
+    Histogram = 2,
 }
 
 /// A gauge. Envoy keeps one value per process; writes are immediate.
@@ -83,5 +85,22 @@ impl Histogram {
     /// Records one value. One scalar host call.
     pub fn record(self, value: u64) {
         let _ = abi::record_metric(self.id, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proxy_wasm::types::MetricType;
+
+    #[test]
+    fn kinds_are_those_of_the_stock_crate() {
+        for (ours, theirs) in [
+            (Kind::Counter, MetricType::Counter),
+            (Kind::Gauge, MetricType::Gauge),
+            (Kind::Histogram, MetricType::Histogram),
+        ] {
+            assert_eq!(ours as u32, theirs as u32);
+        }
     }
 }

@@ -89,3 +89,13 @@ pub(crate) fn flush() {
         }
     });
 }
+
+/// Forgets every counter of this thread, as a VM that ends does.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn forget() {
+    PENDING.with(|pending| {
+        if let Ok(mut pending) = pending.try_borrow_mut() {
+            pending.clear();
+        }
+    });
+}

@@ -255,6 +255,11 @@ pub(crate) fn done() -> Result<(), HostError> {
     call("done", |_| Ok(()))
 }
 
-pub(crate) fn set_effective_context(_context: u32) -> Result<(), HostError> {
-    call("set_effective_context", |_| Ok(()))
+pub(crate) fn set_effective_context(context: u32) -> Result<(), HostError> {
+    call("set_effective_context", |state| {
+        if state.gone.contains(&context) {
+            return Err(HostError::BadArgument);
+        }
+        Ok(())
+    })
 }

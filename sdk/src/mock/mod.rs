@@ -34,7 +34,7 @@ pub(crate) mod abi;
 mod plugin;
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use crate::host::{HostError, Map};
@@ -95,6 +95,8 @@ pub(crate) struct State {
     failures: HashMap<&'static str, HostError>,
     calls: HashMap<&'static str, usize>,
     tick_period: Option<Duration>,
+    gone: HashSet<u32>,
+    memory: Option<usize>,
 }
 
 thread_local! {
@@ -105,6 +107,10 @@ pub(crate) fn with<T>(f: impl FnOnce(&mut State) -> T) -> T {
     STATE.with(|state| f(&mut state.borrow_mut()))
 }
 
+pub(crate) fn has_memory(bytes: usize) -> bool {
+    with(|state| state.memory.is_none_or(|limit| bytes <= limit))
+}
+
 /// The host of this thread.
 #[derive(Debug, Clone, Copy)]
 pub struct MockHost;
@@ -113,6 +119,7 @@ impl MockHost {
     /// Forgets everything, metrics and shared data included.
     pub fn reset() {
         with(|state| *state = State::default());
+        crate::metrics::forget();
     }
 
     /// Sets the clock to this time since the Unix epoch.
@@ -239,6 +246,16 @@ impl MockHost {
         function: impl FnMut(&[u8]) -> Result<Vec<u8>, HostError> + 'static,
     ) {
         with(|state| state.foreign.insert(name.to_owned(), Box::new(function)));
+    }
+
+    /// Makes the host forget a context, of a stream or of a configuration.
+    pub fn end_context(id: u32) {
+        with(|state| state.gone.insert(id));
+    }
+
+    /// Leaves the module so many bytes, `None` for as many as it wants.
+    pub fn limit_memory(bytes: Option<usize>) {
+        with(|state| state.memory = bytes);
     }
 
     /// Tick period that the plugin asked for.

@@ -12,3 +12,4 @@ mod retry_budget;
 mod sdk;
 mod telemetry;
 mod translate;
+mod updates;

@@ -3,29 +3,25 @@
 use anyhow::{Result, ensure};
 use walrus::{ExportItem, Module};
 
-/// The prefix under which the sdk exports its callbacks; the stock crate takes
-/// the real names, so that both cannot be linked together otherwise.
-const OURS: &str = "meshpack_on_";
+/// The prefix of the host's callbacks.
 const HOSTS: &str = "proxy_on_";
 
 /// Exports that every module needs beside its callbacks.
 const ALWAYS: [&str; 3] = ["memory", "_initialize", "proxy_abi_version_0_2_1"];
 
-/// Renames our callbacks to what the host calls and drops all other exports.
+/// Drops every export that the host does not ask for.
 pub(crate) fn select(module: &mut Module) -> Result<()> {
-    let mut dropped = Vec::new();
-    let mut renamed = 0;
-    for export in module.exports.iter_mut() {
-        if let Some(callback) = export.name.strip_prefix(OURS) {
-            export.name = format!("{HOSTS}{callback}");
-            renamed += 1;
+    let (mut dropped, mut callbacks) = (Vec::new(), 0);
+    for export in module.exports.iter() {
+        if export.name.starts_with(HOSTS) {
+            callbacks += 1;
         } else if !ALWAYS.contains(&export.name.as_str()) {
             dropped.push(export.id());
         }
     }
     ensure!(
-        renamed > 0,
-        "no export starts with {OURS}: does the crate call meshpack_sdk::module!, and was it built with its feature \"module\"?"
+        callbacks > 0,
+        "no export starts with {HOSTS}: does the crate call meshpack_sdk::module!, and was it built with its feature \"module\"?"
     );
     for id in dropped {
         module.exports.delete(id);

@@ -1,6 +1,6 @@
-//! Makes a linked module ready for Envoy: renames the callbacks that the sdk
-//! exports, drops every other export and the code only they reached, and refuses
-//! a module that stock Envoy 1.36 to 1.40 would not load or that is too large.
+//! Makes a linked module ready for Envoy: drops the exports that the host does not ask
+//! for and the code only they reached, and refuses a module that stock Envoy 1.36 to
+//! 1.40 would not load or that is too large.
 
 mod check;
 mod exports;

@@ -1,0 +1,3 @@
+//! Configurations that come and go while requests flow.
+
+mod memory;
