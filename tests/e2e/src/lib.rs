@@ -9,3 +9,6 @@ pub mod shipped;
 pub mod soak;
 pub mod telemetry;
 pub mod translate;
+mod undisturbed;
+
+pub use undisturbed::undisturbed;

@@ -60,7 +60,7 @@ async fn the_example_filter_tags_refuses_and_counts_on_every_version() {
         envoy
             .wait_for_stat(
                 "wasmcustom.tag_tenant_requests_total",
-                Duration::from_secs(5),
+                Duration::from_secs(60),
                 |n| n == 2,
             )
             .await

@@ -45,7 +45,7 @@ async fn a_denied_request_is_measured_and_neither_routed_nor_retried() {
     assert_eq!(services.v1.requests() + services.v2.requests(), 1);
 
     let requests = "wasmcustom.meshpack_retry_requests_totalbudget=.=all;.;";
-    let limit = Duration::from_secs(10);
+    let limit = Duration::from_secs(60);
     envoy
         .wait_for_stat(requests, limit, |n| n > 0)
         .await

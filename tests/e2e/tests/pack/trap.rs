@@ -196,7 +196,7 @@ async fn trap(version: EnvoyVersion, policy: FailurePolicy, phase: &str) -> Seen
         attempts: 1,
     };
     assert_eq!(scene.look().await, expected, "before the trap");
-    let limit = tokio::time::Instant::now() + Duration::from_secs(20);
+    let limit = tokio::time::Instant::now() + Duration::from_secs(60);
     while scene.counted().await < sent {
         assert!(tokio::time::Instant::now() < limit, "not counted");
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -214,7 +214,7 @@ async fn trap(version: EnvoyVersion, policy: FailurePolicy, phase: &str) -> Seen
     let in_hand = scene.request("/").header("x-trap", phase);
     let in_hand = scene.status(in_hand).await;
     let trapped = envoy
-        .wait_for_log("Function: proxy_on", Duration::from_secs(10))
+        .wait_for_log("Function: proxy_on", Duration::from_secs(60))
         .await;
     assert!(trapped, "no trap");
     let in_hand_arrived = scene.reached() == before + 2;

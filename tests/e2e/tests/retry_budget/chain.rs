@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use meshpack_e2e::retry::{App, Chain, Protection, Shape, Stats};
+use meshpack_e2e::undisturbed;
 use meshpack_harness::{Behavior, DEFAULT_VERSION, EnvoyVersion, Request, Upstream, versions};
 
 async fn chain(shape: Shape, protection: Protection, version: EnvoyVersion) -> Chain {
@@ -35,6 +36,10 @@ async fn without_a_limit_three_hops_make_27_of_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn budgets_alone_keep_three_hops_below_1_8() {
+    undisturbed(attempt_budgets_alone_keep_three_hops_below_1_8).await;
+}
+
+async fn attempt_budgets_alone_keep_three_hops_below_1_8() {
     for shape in [Shape::Proxies, Shape::Sidecars] {
         let chain = chain(shape, Protection::Budgets, DEFAULT_VERSION).await;
         let factor = amplification(&chain, 1000).await;
@@ -44,6 +49,10 @@ async fn budgets_alone_keep_three_hops_below_1_8() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn marked_answers_keep_three_hops_below_1_3_on_every_version() {
+    undisturbed(attempt_marked_answers_keep_three_hops_below_1_3_on_every_version).await;
+}
+
+async fn attempt_marked_answers_keep_three_hops_below_1_3_on_every_version() {
     for version in versions().unwrap() {
         let requests = if version == DEFAULT_VERSION {
             1000
@@ -63,6 +72,10 @@ async fn marked_answers_keep_three_hops_below_1_3_on_every_version() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_leaf_is_served_in_full_within_a_second_of_its_recovery() {
+    undisturbed(attempt_the_leaf_is_served_in_full_within_a_second_of_its_recovery).await;
+}
+
+async fn attempt_the_leaf_is_served_in_full_within_a_second_of_its_recovery() {
     for protection in [Protection::Budgets, Protection::StopAmplification] {
         let chain = chain(Shape::Sidecars, protection, DEFAULT_VERSION).await;
         let client = chain.client();
@@ -87,6 +100,10 @@ async fn the_leaf_is_served_in_full_within_a_second_of_its_recovery() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_application_that_fails_by_itself_is_not_marked() {
+    undisturbed(attempt_an_application_that_fails_by_itself_is_not_marked).await;
+}
+
+async fn attempt_an_application_that_fails_by_itself_is_not_marked() {
     let chain = chain(
         Shape::Sidecars,
         Protection::StopAmplification,
@@ -109,6 +126,10 @@ async fn an_application_that_fails_by_itself_is_not_marked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_hop_counts_what_it_sent_and_what_it_refused() {
+    undisturbed(attempt_each_hop_counts_what_it_sent_and_what_it_refused).await;
+}
+
+async fn attempt_each_hop_counts_what_it_sent_and_what_it_refused() {
     let chain = chain(Shape::Proxies, Protection::Budgets, DEFAULT_VERSION).await;
     let factor = amplification(&chain, 500).await;
     tokio::time::sleep(Duration::from_millis(2200)).await;

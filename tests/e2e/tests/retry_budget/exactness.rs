@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
 
 use meshpack_e2e::retry::{Stats, cluster, hop, is_retry};
+use meshpack_e2e::undisturbed;
 use meshpack_harness::{Behavior, Envoy, Recorded, Request, Script, Upstream};
 use serde_json::{Value, json};
 
@@ -80,6 +81,10 @@ async fn retries_at_total_failure(workers: u32) -> Vec<(u64, u64, u64)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retries_are_the_percentage_for_1_and_4_workers() {
+    undisturbed(attempt_retries_are_the_percentage_for_1_and_4_workers).await;
+}
+
+async fn attempt_retries_are_the_percentage_for_1_and_4_workers() {
     for workers in [1, 4] {
         for (percent, requests, retries) in retries_at_total_failure(workers).await {
             let allowed = percent as f64 * requests as f64 / 100.0;
@@ -122,6 +127,10 @@ fn retries_at(upstream: &Upstream) -> Vec<SystemTime> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_floor_is_a_rate_after_idle_time_and_under_load() {
+    undisturbed(attempt_the_floor_is_a_rate_after_idle_time_and_under_load).await;
+}
+
+async fn attempt_the_floor_is_a_rate_after_idle_time_and_under_load() {
     let upstream = Upstream::start_with("app", Behavior::status(503))
         .await
         .unwrap();
@@ -152,6 +161,10 @@ async fn the_floor_is_a_rate_after_idle_time_and_under_load() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn quiet_time_saves_up_no_more_than_one_interval() {
+    undisturbed(attempt_quiet_time_saves_up_no_more_than_one_interval).await;
+}
+
+async fn attempt_quiet_time_saves_up_no_more_than_one_interval() {
     let upstream = Upstream::start_with("app", Behavior::status(200))
         .await
         .unwrap();
@@ -186,6 +199,10 @@ async fn quiet_time_saves_up_no_more_than_one_interval() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn transient_failures_are_retried_as_without_the_filter() {
+    undisturbed(attempt_transient_failures_are_retried_as_without_the_filter).await;
+}
+
+async fn attempt_transient_failures_are_retried_as_without_the_filter() {
     let script = || Script::fraction(0.1, 7, Behavior::status(503), Behavior::status(200));
     let config = json!({"budgets": [{"name": "all"}]});
     let upstream = Upstream::start_with("app", script()).await.unwrap();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use meshpack_e2e::retry::{Stats, attempt, cluster, filter, hop, virtual_host};
+use meshpack_e2e::undisturbed;
 use meshpack_harness::{Behavior, Envoy, Listener, Request, Swap, Upstream};
 use serde_json::{Value, json};
 
@@ -23,6 +24,10 @@ async fn envoy_with(config: &Value, upstream: &Upstream) -> Envoy {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exhausted_budget_answers_503_if_asked_to() {
+    undisturbed(attempt_an_exhausted_budget_answers_503_if_asked_to).await;
+}
+
+async fn attempt_an_exhausted_budget_answers_503_if_asked_to() {
     let upstream = failing().await;
     for (when_exhausted, exhausted_status) in [(json!("upstream"), 502), (json!(503), 503)] {
         let config = json!({"budgets": [{
@@ -51,6 +56,10 @@ async fn an_exhausted_budget_answers_503_if_asked_to() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_host_or_cluster_has_a_budget_of_its_own() {
+    undisturbed(attempt_each_host_or_cluster_has_a_budget_of_its_own).await;
+}
+
+async fn attempt_each_host_or_cluster_has_a_budget_of_its_own() {
     let upstream = failing().await;
     for key in ["host", "cluster", "name"] {
         let config = json!({"budgets": [{
@@ -109,6 +118,10 @@ async fn the_first_budget_that_matches_is_the_requests_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn settling_afterwards_locks_nothing_and_converges() {
+    undisturbed(attempt_settling_afterwards_locks_nothing_and_converges).await;
+}
+
+async fn attempt_settling_afterwards_locks_nothing_and_converges() {
     let upstream = failing().await;
     let config = |mode: &str| {
         json!({"budgets": [{
@@ -166,6 +179,10 @@ async fn settling_afterwards_locks_nothing_and_converges() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_side_refuses_retries_beyond_their_share() {
+    undisturbed(attempt_the_server_side_refuses_retries_beyond_their_share).await;
+}
+
+async fn attempt_the_server_side_refuses_retries_beyond_their_share() {
     let app = Upstream::start_with("app", Behavior::status(500))
         .await
         .unwrap();

@@ -136,7 +136,7 @@ async fn values_without_end_make_exactly_the_capped_series_in_flat_memory() {
         "wasmcustom.meshpack_telemetry_overflow_totaloverflowed_metric=.=tenant_requests_total;.;";
     let beyond = (requests - (CAP - 1)) as u64;
     envoy
-        .wait_for_stat(overflowed, std::time::Duration::from_secs(5), |n| {
+        .wait_for_stat(overflowed, std::time::Duration::from_secs(60), |n| {
             n == beyond
         })
         .await

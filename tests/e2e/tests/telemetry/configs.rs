@@ -94,7 +94,7 @@ async fn an_expression_that_fails_gives_unknown_and_never_loses_the_request() {
     assert_eq!(made.get(name), Some(&10), "{made:?}");
     let errors = "wasmcustom.meshpack_telemetry_expression_errors_totalfailed_expression=.=metrics[0].labels.joined;.;";
     envoy
-        .wait_for_stat(errors, std::time::Duration::from_secs(5), |n| n == 10)
+        .wait_for_stat(errors, std::time::Duration::from_secs(60), |n| n == 10)
         .await
         .unwrap();
     let samples = envoy.admin().prometheus().await.unwrap();

@@ -109,7 +109,7 @@ async fn the_envoy_configuration_measures_logs_and_traces() {
     assert!(app.last().unwrap().header("traceparent").is_some());
     assert!(
         collector
-            .wait_for_requests(1, Duration::from_secs(10))
+            .wait_for_requests(1, Duration::from_secs(60))
             .await
     );
     let samples = envoy.admin().prometheus().await.unwrap();

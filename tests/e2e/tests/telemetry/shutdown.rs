@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::telemetry::collector;
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 const SENT: &str = "wasmcustom.meshpack_log_sent_total";
 const QUEUED: &str = "wasmcustom.meshpack_log_queue_records";
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use meshpack_e2e::translate::example;
+use meshpack_e2e::undisturbed;
 use meshpack_harness::{Behavior, EnvoyBuilder, Request, Script, Upstream};
 
 fn colors(white: &[&Upstream], blue: &Upstream) -> EnvoyBuilder {
@@ -56,6 +57,10 @@ async fn priorities_go_first_and_a_fifth_of_the_users_sees_blue() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn timeouts_are_those_of_the_route() {
+    undisturbed(attempt_timeouts_are_those_of_the_route).await;
+}
+
+async fn attempt_timeouts_are_those_of_the_route() {
     let white = Upstream::start("white").await.unwrap();
     let blue = Upstream::start("blue").await.unwrap();
     let envoy = colors(&[&white], &blue).start().await.unwrap();
@@ -77,6 +82,10 @@ async fn timeouts_are_those_of_the_route() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_answers_five_errors_in_a_row_is_ejected() {
+    undisturbed(attempt_a_task_that_answers_five_errors_in_a_row_is_ejected).await;
+}
+
+async fn attempt_a_task_that_answers_five_errors_in_a_row_is_ejected() {
     let good = Upstream::start("white").await.unwrap();
     let bad = Upstream::start("white").await.unwrap();
     let blue = Upstream::start("blue").await.unwrap();

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use meshpack_e2e::translate::example;
+use meshpack_e2e::undisturbed;
 use meshpack_harness::{Behavior, EnvoyBuilder, Request, Upstream};
 
 struct Store {
@@ -88,6 +89,10 @@ async fn the_most_specific_rule_decides_and_a_tenth_goes_to_v2() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retries_are_bounded_and_then_answered_with_503() {
+    undisturbed(attempt_retries_are_bounded_and_then_answered_with_503).await;
+}
+
+async fn attempt_retries_are_bounded_and_then_answered_with_503() {
     let store = Store::start().await;
     let envoy = store.envoy().start().await.unwrap();
     let client = envoy.client("outbound");

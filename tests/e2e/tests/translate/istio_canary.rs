@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use meshpack_e2e::translate::example;
+use meshpack_e2e::undisturbed;
 use meshpack_harness::{Behavior, Envoy, EnvoyBuilder, Request, Script, Upstream};
 
 fn canary(v1: &[&Upstream], v2: &[&Upstream]) -> EnvoyBuilder {
@@ -103,6 +104,10 @@ async fn a_failing_payment_is_tried_four_times() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_ends_after_two_seconds_and_the_payment_after_six() {
+    undisturbed(attempt_an_attempt_ends_after_two_seconds_and_the_payment_after_six).await;
+}
+
+async fn attempt_an_attempt_ends_after_two_seconds_and_the_payment_after_six() {
     let (v1, v2) = two().await;
     let envoy = canary(&[&v1], &[&v2]).start().await.unwrap();
     let user = user_of_v1(&envoy).await;
@@ -129,6 +134,10 @@ async fn an_attempt_ends_after_two_seconds_and_the_payment_after_six() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_that_fails_five_times_in_a_row_is_ejected() {
+    undisturbed(attempt_an_endpoint_that_fails_five_times_in_a_row_is_ejected).await;
+}
+
+async fn attempt_an_endpoint_that_fails_five_times_in_a_row_is_ejected() {
     let (good, bad) = two().await;
     let v2 = Upstream::start("v2").await.unwrap();
     bad.set(Behavior::status(500));
@@ -183,6 +192,10 @@ async fn amplification(envoy: EnvoyBuilder, v1: &Upstream) -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retries_add_a_fifth_to_the_load_at_most() {
+    undisturbed(attempt_retries_add_a_fifth_to_the_load_at_most).await;
+}
+
+async fn attempt_retries_add_a_fifth_to_the_load_at_most() {
     let (v1, v2) = two().await;
     let bounded = amplification(canary(&[&v1], &[&v2]), &v1).await;
     let without_budget = canary(&[&v1], &[&v2]).edit(|bootstrap| {

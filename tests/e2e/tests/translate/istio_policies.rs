@@ -104,7 +104,7 @@ async fn telemetry_counts_by_the_labels_asked_for() {
     );
     assert!(
         envoy
-            .wait_for_log("\"response_code\":503", Duration::from_secs(5))
+            .wait_for_log("\"response_code\":503", Duration::from_secs(60))
             .await
     );
     assert!(

@@ -3,10 +3,15 @@
 use std::time::Duration;
 
 use meshpack_e2e::translate::{Callers, example};
+use meshpack_e2e::undisturbed;
 use meshpack_harness::{Behavior, Client, Request, Upstream};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retryable_routes_are_retried_within_the_budget_and_the_split_holds() {
+    undisturbed(attempt_retryable_routes_are_retried_within_the_budget_and_the_split_holds).await;
+}
+
+async fn attempt_retryable_routes_are_retried_within_the_budget_and_the_split_holds() {
     let v1 = Upstream::start("v1").await.unwrap();
     let v2 = Upstream::start("v2").await.unwrap();
     let start = || async {
