@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks what a fresh machine needs and adds the wasm targets. Each missing
+# Checks what a fresh machine needs and adds the wasm target. Each missing
 # prerequisite is one sentence with the remedy.
 set -euo pipefail
 
@@ -18,12 +18,11 @@ if [ -z "${ENVOY_BIN:-}" ] && [ "${ENVOY_BACKEND:-binary}" != container ]; then
 fi
 
 installed=$(rustup target list --installed 2> /dev/null || true)
-for target in wasm32-wasip1 wasm32-unknown-unknown; do
-    if ! grep -qx "$target" <<< "$installed"; then
-        echo "setup: adding the Rust target $target" >&2
-        rustup target add "$target" >&2 || {
-            echo "setup: the Rust target $target cannot be added: connect to the network once and run 'rustup target add $target'" >&2
-            exit 1
-        }
-    fi
-done
+target=wasm32-wasip1
+if ! grep -qx "$target" <<< "$installed"; then
+    echo "setup: adding the Rust target $target" >&2
+    rustup target add "$target" >&2 || {
+        echo "setup: the Rust target $target cannot be added: connect to the network once and run 'rustup target add $target'" >&2
+        exit 1
+    }
+fi

@@ -193,5 +193,6 @@ impl Attributes for HostAttributes<'_, '_> {
 }
 
 #[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 #[path = "filter_tests.rs"]
 mod tests;

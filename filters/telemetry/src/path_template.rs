@@ -61,9 +61,6 @@ fn is_named(segment: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::Operations;
 
     #[test]

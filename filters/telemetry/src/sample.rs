@@ -47,9 +47,6 @@ pub fn spread(id: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::{Share, spread};
 
     #[test]

@@ -151,9 +151,6 @@ pub fn push_key(key: &mut Vec<u8>, value: &[u8], max_value_length: usize) {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::*;
     use std::borrow::Cow;
     use std::cell::RefCell;

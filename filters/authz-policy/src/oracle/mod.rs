@@ -163,6 +163,7 @@ fn attribute() -> impl Strategy<Value = Attribute> {
     ])
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(50))]
 

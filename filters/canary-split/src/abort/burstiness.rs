@@ -78,9 +78,6 @@ impl Burstiness {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::*;
 
     fn after(blocks: impl IntoIterator<Item = (u32, u32)>) -> Burstiness {

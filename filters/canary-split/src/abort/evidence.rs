@@ -52,9 +52,6 @@ impl Hypothesis {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::super::Tally;
     use super::*;
 

@@ -1,8 +1,5 @@
 use std::time::Duration;
 
-#[cfg(target_arch = "wasm32")]
-use wasm_bindgen_test::wasm_bindgen_test as test;
-
 use super::{Allocation, Hash, Interpolation, Ramp, Schedule, Share, Step, hash};
 
 /// Shares of the arms behind the first.

@@ -107,9 +107,6 @@ fn number_claim(bytes: &[u8]) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::*;
 
     #[test]

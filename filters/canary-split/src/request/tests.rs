@@ -1,8 +1,5 @@
 use std::time::Duration;
 
-#[cfg(target_arch = "wasm32")]
-use wasm_bindgen_test::wasm_bindgen_test as test;
-
 use meshpack_sdk::matching::RequestHead;
 use meshpack_sdk::{HeaderMap, config, encode_pairs};
 

@@ -239,9 +239,6 @@ impl Directory {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::*;
     use crate::core::{Floor, MemoryStore, Percent, Share};
 

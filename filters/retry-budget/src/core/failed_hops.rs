@@ -92,9 +92,6 @@ fn entries(bytes: Option<&[u8]>) -> impl Iterator<Item = (u64, Micros)> {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::*;
     use crate::core::MemoryStore;
 

@@ -200,9 +200,6 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::*;
     use crate::core::{Floor, Percent, Share};
 

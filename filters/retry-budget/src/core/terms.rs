@@ -136,9 +136,6 @@ impl Terms {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::*;
 
     fn percent(value: f64) -> Percent {

@@ -124,9 +124,6 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::*;
     #[cfg(not(target_arch = "wasm32"))]
     use proptest::prelude::*;

@@ -212,9 +212,6 @@ pub fn encode_request(resource: &Resource, records: Vec<Vec<u8>>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::*;
     use crate::trace::TraceContext;
     use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest as Published;

@@ -219,9 +219,6 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::*;
 
     const fn seconds(n: u64) -> Duration {

@@ -135,9 +135,6 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::FieldValue;
 
     #[test]

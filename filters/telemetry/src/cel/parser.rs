@@ -367,9 +367,6 @@ fn is_type_name(expr: &Expr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::parse;
 
     #[test]

@@ -223,9 +223,6 @@ fn collect_identifiers(expr: &Expr, bound: &mut Vec<String>, out: &mut Vec<Path>
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::*;
     use crate::cel::parse;
 

@@ -283,9 +283,6 @@ impl<E: Engine> Drop for Batch<E> {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::*;
     use crate::engine::fake::FakeEngine;
 

@@ -56,9 +56,6 @@ pub(crate) fn join_list(elements: &[Vec<u8>]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     #[cfg(not(target_arch = "wasm32"))]
     use super::join_list;
     use super::split_list;

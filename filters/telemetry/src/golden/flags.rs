@@ -34,9 +34,6 @@ pub fn short_names(flags: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::short_names;
 
     #[test]

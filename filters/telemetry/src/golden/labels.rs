@@ -216,9 +216,6 @@ fn latest(revision: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::*;
     use crate::golden::Service;
     use crate::labels::GOLDEN_LABELS;

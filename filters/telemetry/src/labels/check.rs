@@ -132,9 +132,6 @@ pub fn check_metric_name(name: &str) -> Result<(), MetricNameProblem> {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::*;
 
     #[test]

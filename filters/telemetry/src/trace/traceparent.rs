@@ -136,9 +136,6 @@ fn digit(byte: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::Traceparent;
 
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";

@@ -58,9 +58,6 @@ fn is_value(value: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::is_valid;
 
     /// The cases of the recommendation's own test suite (`test/test.py`,
