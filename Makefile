@@ -10,6 +10,20 @@ MODULES := authz_policy:meshpack-authz-policy:300 canary_split:meshpack-canary-s
            meshpack:meshpack-pack:700
 EXAMPLES := empty tag_tenant
 
+comma := ,
+# CONTAINERS=1: Envoy can also run as a container. The same for both backends, so that
+# nothing is compiled twice where both run.
+FEATURES = $(if $(CONTAINERS),--features meshpack-e2e/container$(comma)meshpack/container)
+# BUILT=1: `make compile` ran, so programs are taken as it left them. Building a package
+# by itself compiles its dependencies once more, with fewer features.
+export BUILT
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+# $(call run,package,program,more options of cargo)
+run = $(if $(BUILT),$(TARGET_DIR)/debug/$(2),cargo run -q -p $(1) --bin $(2) $(3) --)
+# Lints and code in one go: clippy is a compiler, and compiles what it complains of.
+CLIPPY_COMPILES = RUSTC_WORKSPACE_WRAPPER="$$(rustc --print sysroot)/bin/clippy-driver" \
+    CLIPPY_ARGS=-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__
+
 .PHONY: help
 help: ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,26 +35,35 @@ setup: ## Check the prerequisites, add the wasm target
 .PHONY: build
 build: setup ## Build dist/*.wasm, dist/*.schema.json and dist/stats-tags.yaml
 	@./tools/build.sh $(MODULES)
-	@cargo run -q -p meshpack --no-default-features -- tags > dist/stats-tags.yaml.new
+	@$(call run,meshpack,meshpack,--no-default-features) tags > dist/stats-tags.yaml.new
 	@mv dist/stats-tags.yaml.new dist/stats-tags.yaml
 
 .PHONY: envoy
 envoy: setup ## Get the pinned stock Envoy into the cache
-	@cargo run -q -p meshpack-harness --bin envoy-bin > /dev/null
+	@$(call run,meshpack-harness,envoy-bin) > /dev/null
 
-comma := ,
-# What the end-to-end tests are compiled with: the same for both backends, so that
-# nothing is compiled twice where both run (CONTAINERS=1).
-FEATURES = $(if $(CONTAINERS),--features meshpack-e2e/container$(comma)meshpack/container)
+.PHONY: quick
+quick: envoy ## Check what changed since main: format, lints, unit tests, modules, one test in Envoy
+	@./tools/quick.sh
+
+.PHONY: compile
+compile: setup ## Compile all programs, tests and benches once, with every lint (what .ci/run starts with)
+	$(CLIPPY_COMPILES) cargo build --workspace --all-targets $(FEATURES)
 
 .PHONY: test
-test: build envoy-matrix ## Run every test, the real Envoy included
-	cargo test --workspace --no-fail-fast $(FEATURES)
+test: test-native test-wasm ## Run every test, the real Envoy included
+
+.PHONY: test-native
+test-native: build envoy-matrix
+	$(if $(BUILT),$(CLIPPY_COMPILES)) cargo test --workspace --no-fail-fast $(FEATURES)
+
+.PHONY: test-wasm
+test-wasm: setup ## Run the unit tests of the sdk and the filters on wasm32
 	@./tools/wasm-tests.sh
 
 .PHONY: envoy-matrix
 envoy-matrix: setup ## Get every supported version of Envoy into the cache
-	@if [ -z "$${ENVOY_BIN:-}" ]; then cargo run -q -p meshpack-harness --bin envoy-bin -- --all > /dev/null; fi
+	@if [ -z "$${ENVOY_BIN:-}" ]; then $(call run,meshpack-harness,envoy-bin) --all > /dev/null; fi
 
 .PHONY: servers-tools
 servers-tools: ## Install the real servers that paths are tried on, those that are missing
@@ -52,28 +75,35 @@ servers: build envoy servers-tools ## Try SERVERS_CASES (20000) disguised paths 
 
 .PHONY: demo
 demo: build envoy ## Show every filter at work in a stock Envoy (about two minutes)
-	@cargo run -q -p meshpack-e2e --bin demo
+	@$(call run,meshpack-e2e,demo)
 
 .PHONY: bench
 bench: build envoy ## Measure instructions per request in a stock Envoy (needs valgrind)
 	@./tools/build-bench.sh
-	@cargo run -q -p meshpack-bench
+	@$(call run,meshpack-bench,meshpack-bench)
 
 .PHONY: bench-check
 bench-check: build envoy ## Fail if a filter got more expensive than the committed figures
-	@cargo run -q -p meshpack-bench -- --check 3
+	@$(call run,meshpack-bench,meshpack-bench) --check 3
 
 .PHONY: fuzz
 fuzz: setup ## Fuzz every target for FUZZ_SECONDS (600)
 	@./tools/fuzz.sh
 
 .PHONY: lint
-lint: ## Check format and lints, natively and for wasm, and the Prometheus rules
-	cargo fmt --all --check
+lint: lint-text ## Check format and lints, natively and for wasm, and the Prometheus rules
 	cargo clippy --workspace --all-targets $(FEATURES) -- -D warnings
+	@$(MAKE) --no-print-directory lint-wasm
+
+.PHONY: lint-wasm
+lint-wasm: setup ## Check the lints of what becomes wasm
 	cargo clippy --target wasm32-wasip1 -p meshpack-sdk -p meshpack-authz-policy -p meshpack-canary-split \
 	    -p meshpack-retry-budget -p meshpack-telemetry -p meshpack-pack --features \
 	    meshpack-authz-policy/module,meshpack-canary-split/module,meshpack-retry-budget/module,meshpack-telemetry/module -- -D warnings
+
+.PHONY: lint-text
+lint-text: ## Check format, the lists of tests and the Prometheus rules
+	cargo fmt --all --check
 	@./tools/lint-test-files.sh
 	@./tools/lint-observability.sh
 
@@ -83,10 +113,21 @@ docs: ## Build the API documentation, warnings are errors
 
 .PHONY: envoy-image
 envoy-image: envoy ## Make envoyproxy/envoy:v<version> from the cached binary, for engines that cannot pull
-	@tests/harness/envoy-image.sh $${ENVOY_VERSION:-1.40.0}
+	@ENVOY_BIN=$$($(call run,meshpack-harness,envoy-bin) --version $${ENVOY_VERSION:-1.40.0}) \
+	    tests/harness/envoy-image.sh $${ENVOY_VERSION:-1.40.0}
+
+# A sample: each kind of configuration, listener and file that a container must be given.
+# What the filters decide does not depend on how Envoy was started.
+CONTAINER_SAMPLE := authz::answers authz::examples canary::examples retry_budget::examples \
+    retry_budget::chain pack::denied pack::examples sdk:: telemetry::files telemetry::logs \
+    telemetry::shutdown translate::consul
 
 .PHONY: test-containers
 test-containers: CONTAINERS := 1
-test-containers: build ## Run the end-to-end tests with Envoy as a container
-	ENVOY_BACKEND=container cargo test --workspace --no-fail-fast $(FEATURES) --test e2e
-	ENVOY_BACKEND=container cargo test --workspace --no-fail-fast $(FEATURES) --test cli verify_backends
+test-containers: build ## Run a sample of the tests with Envoy as a container
+	ENVOY_BACKEND=container $(if $(BUILT),$(CLIPPY_COMPILES)) cargo test --workspace --no-fail-fast $(FEATURES) \
+	    --test e2e -- $(CONTAINER_SAMPLE)
+	ENVOY_BACKEND=container $(if $(BUILT),$(CLIPPY_COMPILES)) cargo test --workspace --no-fail-fast $(FEATURES) \
+	    --test harness --test lifetime
+	ENVOY_BACKEND=container $(if $(BUILT),$(CLIPPY_COMPILES)) cargo test --workspace --no-fail-fast $(FEATURES) \
+	    --test cli -- verify_backends

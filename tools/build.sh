@@ -16,7 +16,7 @@ for sources in "$home"/registry/src/*/; do
     CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS+=" --remap-path-prefix=${sources%/}=crates"
 done
 
-cargo build -q -p meshpack-postlink
+[ -n "${BUILT:-}" ] || cargo build -q -p meshpack-postlink
 postlink="$out/debug/meshpack-postlink"
 
 for spec in "$@"; do

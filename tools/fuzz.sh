@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the fuzz targets of tests/fuzz, one after the other, each for FUZZ_SECONDS
-# (600), or only those named in FUZZ_TARGETS. Needs neither nightly nor cargo-fuzz:
+# Runs the fuzz targets of tests/fuzz, one on each processor, for FUZZ_SECONDS (600)
+# each, or only those named in FUZZ_TARGETS. Needs neither nightly nor cargo-fuzz:
 # stable rustc passes LLVM the coverage flags that libFuzzer lives from.
 # Corpora grow in target/fuzz/corpus; a finding is kept in target/fuzz/findings.
 set -euo pipefail
@@ -34,10 +34,10 @@ dictionary() {
     grep -ohE '"[][A-Za-z.{}_/-]{2,30}"' "filters/$filter/schema.json" | sort -u > "$out/$1.dict"
 }
 
-for target in $targets; do
-    corpus=$out/corpus/$target findings=$out/findings/$target log=$out/$target.log
+fuzz() {
+    local target=$1 corpus=$out/corpus/$1 findings=$out/findings/$1 log=$out/$1.log
     mkdir -p "$corpus" "$findings"
-    arguments=("-max_total_time=$seconds" -timeout=10 -print_final_stats=1 "-artifact_prefix=$findings/")
+    local arguments=("-max_total_time=$seconds" -timeout=10 -print_final_stats=1 "-artifact_prefix=$findings/")
     if dictionary "$target"; then
         arguments+=("-dict=$out/$target.dict")
     fi
@@ -48,8 +48,12 @@ for target in $targets; do
     if ! "$out/$host/release/$target" "${arguments[@]}" > "$log" 2>&1; then
         tail -n 40 "$log" >&2
         echo "fuzz: $target has a finding; run it again with: $out/$host/release/$target <file in $findings>" >&2
-        exit 1
+        return 1
     fi
     stat() { sed -n "s/^stat::$1: *//p" "$log"; }
     printf 'fuzz: %-16s %5s s %12s runs %5s MB\n' "$target" "$seconds" "$(stat number_of_executed_units)" "$(stat peak_rss_mb)"
-done
+}
+export -f fuzz dictionary
+export out host seconds
+# One for each processor; all are heard of, also after a finding.
+printf '%s\n' $targets | xargs -P "$(nproc)" -I{} bash -euo pipefail -c 'fuzz {}'

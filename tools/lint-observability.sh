@@ -20,6 +20,7 @@ if [ -z "$promtool" ]; then
     promtool="$cache/usr/bin/promtool"
     if [ ! -x "$promtool" ] && ! unpack; then
         echo "WARNING: no promtool: the checks and unit tests of the Prometheus rules did NOT run." >&2
+        [ -z "${MESHPACK_NOT_RUN:-}" ] || echo "promtool's checks and unit tests of the Prometheus rules: no promtool" >> "$MESHPACK_NOT_RUN"
         echo "WARNING: install Prometheus, set PROMTOOL, or run 'apt-get update' so that Debian's package can be had." >&2
         exit 0
     fi

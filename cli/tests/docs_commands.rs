@@ -28,6 +28,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ),
     ("meshpack-postlink ", "the same"),
     ("FUZZ_SECONDS=", "the CI runs it for two seconds a target"),
+    ("cargo test -p meshpack-e2e ", "the CI runs all of them"),
 ];
 
 fn workspace() -> PathBuf {
