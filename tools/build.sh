@@ -39,8 +39,9 @@ for example in empty tag_tenant; do
     "$postlink" "$out/$target/release/examples/$example.wasm" -o "dist/examples/$example.wasm" 2> /dev/null
 done
 
-# For tests: what retry_budget is measured against, and a pack that traps.
-for example in per_attempt trapping; do
+# For tests: what retry_budget is measured against, a pack that traps, and a guard that
+# fails to load.
+for example in per_attempt trapping refusing; do
     cargo rustc -q -p "meshpack-${example//_/-}" --lib --release --target "$target" --crate-type cdylib
     "$postlink" "$out/$target/release/meshpack_$example.wasm" -o "dist/examples/$example.wasm" --max-kib 800 2> /dev/null
 done

@@ -4,5 +4,6 @@ mod composition;
 mod empty_streams;
 mod late_counters;
 mod readme;
+mod room;
 mod state;
 mod untold;

@@ -253,6 +253,11 @@ impl MockHost {
         with(|state| state.gone.insert(id));
     }
 
+    /// What the host hands over as the plugin's configuration.
+    pub fn set_configuration(text: &str) {
+        with(|state| state.configuration = text.as_bytes().to_vec());
+    }
+
     /// Leaves the module so many bytes, `None` for as many as it wants.
     pub fn limit_memory(bytes: Option<usize>) {
         with(|state| state.memory = bytes);

@@ -1,5 +1,7 @@
 //! What stock Envoy demands of a module.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail, ensure};
 use walrus::Module;
 
@@ -105,6 +107,23 @@ pub(crate) fn abi_marker(module: &Module) -> Result<()> {
     Ok(())
 }
 
+/// The module does not say on whose machine it was built: no path in it starts in one
+/// of these folders.
+pub(crate) fn paths(module: &[u8], folders: &[PathBuf]) -> Result<()> {
+    for folder in folders {
+        let start = format!("{}/", folder.display());
+        // The root folder is nobody's, and everybody's.
+        let found = start.len() > 1 && module.windows(start.len()).any(|w| w == start.as_bytes());
+        ensure!(
+            !found,
+            "the module holds paths of this machine ({start}...): build it with \
+             RUSTFLAGS=\"--remap-path-prefix={}=.\"",
+            folder.display()
+        );
+    }
+    Ok(())
+}
+
 /// The module keeps to its size budget.
 pub(crate) fn size(bytes: u64, max_kib: u64) -> Result<()> {
     ensure!(
@@ -113,4 +132,23 @@ pub(crate) fn size(bytes: u64, max_kib: u64) -> Result<()> {
         bytes as f64 / 1024.0
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_of_the_machine_is_found_wherever_it_stands() {
+        let folders = [PathBuf::from("/"), PathBuf::from("/home/me/.cargo")];
+        for (module, good) in [
+            (&b"\0asm/home/me/.cargo/registry/x.rs"[..], false),
+            (b"/home/me/.cargo-other/x.rs", true),
+            (b"/rustc/1234/library/core/src/x.rs", true),
+            (b"crates/x.rs", true),
+            (b"", true),
+        ] {
+            assert_eq!(paths(module, &folders).is_ok(), good, "{module:?}");
+        }
+    }
 }

@@ -59,6 +59,9 @@ fn finish(options: &Options) -> Result<()> {
         output = module.emit_wasm();
     }
     check::size(output.len() as u64, options.max_kib)?;
+    if !options.keep_exports {
+        check::paths(&output, &machine())?;
+    }
     if let Some(parent) = options.output.parent() {
         std::fs::create_dir_all(parent)
             .with_context(|| format!("cannot create {}", parent.display()))?;
@@ -73,4 +76,12 @@ fn finish(options: &Options) -> Result<()> {
         exports::callbacks(&module).join(" "),
     );
     Ok(())
+}
+
+/// Folders whose names say who built a module: where the sources of crates are, the
+/// home, and where it is built.
+fn machine() -> Vec<PathBuf> {
+    let variables = ["CARGO_HOME", "HOME"].into_iter();
+    let folders = variables.filter_map(|name| std::env::var_os(name).map(PathBuf::from));
+    folders.chain(std::env::current_dir().ok()).collect()
 }

@@ -1,3 +1,4 @@
 //! Configurations that come and go while requests flow.
 
 mod memory;
+mod refused;
