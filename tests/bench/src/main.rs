@@ -194,7 +194,7 @@ async fn cost(names: &[String], effort: Effort) -> Result<Cost> {
     let mut measured = Vec::new();
     // What is counted is instructions and not time, so two rows can be beside each other;
     // under valgrind an Envoy has one processor at a time.
-    for (index, pair) in rows.chunks(2).enumerate() {
+    for pair in rows.chunks(2) {
         let count = async |row: &Row| {
             let figures = callgrind::measure(row.name, &row.chain, effort, &[None])
                 .await
@@ -209,7 +209,7 @@ async fn cost(names: &[String], effort: Effort) -> Result<Cost> {
         for (row, figure) in pair.iter().zip(figures) {
             eprintln!(
                 "[{}/{}] {} … {:.1}k instructions per request",
-                2 * index + pair.len(),
+                measured.len() + 1,
                 rows.len(),
                 row.name,
                 figure / 1000.0
