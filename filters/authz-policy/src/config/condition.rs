@@ -53,6 +53,7 @@ pub(super) fn read_condition(value: &Value<'_>, scope: &Scope<'_>) -> Option<Fie
     }
     Some(Field {
         subject: key.subject,
+        compare: scope.compare(false),
         is,
         not,
     })

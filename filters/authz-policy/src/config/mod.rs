@@ -25,7 +25,7 @@ use trust_domain::TrustDomains;
 pub struct Config {
     /// The policies.
     pub policies: Vec<Policy>,
-    /// Whether paths and hosts are also compared in canonical form.
+    /// Whether every reading of paths, hosts, parameters and cookies counts.
     pub hardened: bool,
     /// Property path under which the TCP peer's address is published.
     pub direct_remote_ip: Option<String>,
@@ -187,8 +187,8 @@ impl Scope<'_> {
         let allows = self.action == Action::Allow;
         match (self.settings.hardened, allows == negated) {
             (false, _) => Compare::AsSent,
-            (true, true) => Compare::Either,
-            (true, false) => Compare::Both,
+            (true, true) => Compare::Any,
+            (true, false) => Compare::All,
         }
     }
 }

@@ -5,7 +5,7 @@ use meshpack_sdk::config::{Fields, Value};
 use super::Scope;
 use super::condition::read_condition;
 use super::fields::{self, ReadValue, read_list};
-use crate::core::model::{Field, Rule, Subject};
+use crate::core::model::{Compare, Field, Rule, Subject};
 
 pub(super) fn read_rules(value: &Value<'_>, scope: &Scope<'_>) -> Option<Vec<Rule>> {
     value.list_of(|rule| read_rule(rule, scope))
@@ -117,7 +117,12 @@ impl FieldReader<'_, '_> {
         };
         match (list(is, false), list(not, true)) {
             (Some(is), Some(not)) if is.is_empty() && not.is_empty() => {}
-            (Some(is), Some(not)) => self.found.push(Field { subject, is, not }),
+            (Some(is), Some(not)) => self.found.push(Field {
+                subject,
+                compare: Compare::AsSent,
+                is,
+                not,
+            }),
             _ => self.complete = false,
         }
     }

@@ -90,8 +90,8 @@ pub struct Shadow {
 }
 
 impl PolicySet {
-    /// Compiles policies. `hardened` says whether their paths read canonical
-    /// forms.
+    /// Compiles policies. `hardened` says whether they ask for every
+    /// reading of a request.
     #[must_use]
     pub fn new(policies: Vec<Policy>, hardened: bool) -> Self {
         let mut order: Vec<(String, usize, usize)> = Vec::new();
@@ -180,7 +180,7 @@ impl PolicySet {
         self.needs_draw
     }
 
-    /// Whether requests must be made with canonical forms.
+    /// Whether requests must be made with their readings.
     #[must_use]
     pub fn hardened(&self) -> bool {
         self.hardened

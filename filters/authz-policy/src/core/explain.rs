@@ -7,6 +7,7 @@ use super::bytes::printable;
 use super::engine::{PolicySet, RuleRef, Verdict};
 use super::identity::SPIFFE;
 use super::model::{Action, Pattern};
+use super::path::Seen;
 use super::request::Request;
 use super::rule::{CompiledField, CompiledRule};
 use super::value::{Tri, Value};
@@ -204,7 +205,7 @@ fn first_match<'p>(
     let mut found = None;
     request.any(&field.subject, &mut |value| {
         let pattern = patterns.iter().find(|pattern| pattern.matches(&value));
-        found = pattern.map(|pattern| (show(&value), pattern));
+        found = pattern.map(|pattern| (show_with(&value, pattern), pattern));
         found.is_some()
     });
     found
@@ -242,6 +243,21 @@ fn shorten(values: impl ExactSizeIterator<Item = impl AsRef<str>>) -> String {
         let _ = write!(out, " and {} more", count - SHOWN);
     }
     out
+}
+
+/// The value, and how it was read where that is not as sent.
+fn show_with(value: &Value<'_>, pattern: &Pattern) -> String {
+    let mut shown = show(value);
+    if let (Value::Path { raw, readings }, Pattern::Path(path)) = (value, pattern) {
+        match path.seen(raw, *readings) {
+            Some(Seen::Read(reading)) => {
+                let _ = write!(shown, ", read as {},", printable(reading, VALUE_BYTES));
+            }
+            Some(Seen::Over) => shown.push_str(", which servers read in too many ways to try,"),
+            Some(Seen::Sent) | None => {}
+        }
+    }
+    shown
 }
 
 fn show(value: &Value<'_>) -> String {
@@ -350,6 +366,42 @@ mod tests {
         assert_eq!(
             reports[1].failed.as_deref(),
             Some("to[0]: method GET is none of PUT")
+        );
+    }
+
+    #[test]
+    fn a_reading_that_matched_is_shown() {
+        let set = set(json!([{"metadata": {"name": "d"}, "spec": {
+            "action": "DENY", "rules": [{"to": [{"operation": {"paths": ["/admin*"]}}]}]
+        }}]));
+        let hardened = parse(
+            json!({"pathMatching": "hardened", "policies": [{"metadata": {"name": "d"}, "spec": {
+                "action": "DENY", "rules": [{"to": [{"operation": {"paths": ["/admin*"]}}]}]
+            }}]})
+            .to_string()
+            .as_bytes(),
+            Config::read,
+        )
+        .unwrap()
+        .compile();
+        let why = |set: &PolicySet, path: &str| {
+            let fixture = Fixture::default();
+            let raw = encoded(&[(":path", path)]);
+            let headers = HeaderMap::decode(&raw).unwrap();
+            let request = Request::new(&headers, &fixture, set.hardened());
+            reason(set, &request, set.decide(&request, 0).verdict)
+        };
+        assert_eq!(
+            why(&hardened, "//x/ADMIN/%61"),
+            "denied by default/d rule[0]: path //x/ADMIN/%61, read as /admin/%61, matches /admin*"
+        );
+        assert_eq!(
+            why(&hardened, "/x/..%2fy"),
+            "denied by default/d rule[0]: path /x/..%2fy, which servers read in too many ways to try, matches /admin*"
+        );
+        assert_eq!(
+            why(&set, "//x/admin"),
+            "allowed: no ALLOW policy is in force"
         );
     }
 }

@@ -6,12 +6,36 @@ use std::fmt;
 use meshpack_sdk::matching::TextMatch;
 
 use super::model::Compare;
+use super::readings::{folded, unwrapped};
 
 /// The host without port and trailing dot; expects lower case.
 #[must_use]
 pub fn canonical(host: &[u8]) -> &[u8] {
     let bare = without_port(host);
-    bare.strip_suffix(b".").unwrap_or(bare)
+    let end = bare.iter().rposition(|&b| b != b'.').map_or(0, |at| at + 1);
+    bare.get(..end).unwrap_or(&[])
+}
+
+/// Visits what servers may make of a host, given in lower case, until one says
+/// true: without port and trailing dots, with encodings undone, the parts that
+/// user information, a path or a list would have it in.
+pub(crate) fn any_reading(host: &[u8], visit: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+    if visit(canonical(host)) {
+        return true;
+    }
+    let ordinary = |b: &u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(b);
+    if canonical(host).iter().all(|b| ordinary(b) && *b != b':') {
+        return false;
+    }
+    let decoded = folded(&unwrapped(host).0);
+    [host, &decoded].iter().any(|text| {
+        text.split(|b| !ordinary(b)).any(|part| {
+            visit(canonical(part)) || {
+                let name = part.split(|&b| b == b':').next().unwrap_or(&[]);
+                name.len() < part.len() && !part.starts_with(b"[") && visit(canonical(name))
+            }
+        })
+    })
 }
 
 fn without_port(host: &[u8]) -> &[u8] {
@@ -57,7 +81,7 @@ impl HostPattern {
 
     /// The form that widens this pattern, for the index.
     pub(crate) fn widened_by(&self) -> Option<&TextMatch> {
-        (self.compare == Compare::Either)
+        (self.compare == Compare::Any)
             .then_some(self.canonical.as_ref())
             .flatten()
     }
@@ -66,11 +90,13 @@ impl HostPattern {
     #[must_use]
     pub fn matches(&self, host: &[u8]) -> bool {
         let raw = self.raw.matches(host);
-        match &self.canonical {
-            Some(pattern) => self
-                .compare
-                .combine(raw, || pattern.matches(canonical(host))),
-            None => raw,
+        let Some(pattern) = &self.canonical else {
+            return raw;
+        };
+        match self.compare {
+            Compare::AsSent => raw,
+            Compare::Any => raw || any_reading(host, &mut |host| pattern.matches(host)),
+            Compare::All => raw && !any_reading(host, &mut |host| !pattern.matches(host)),
         }
     }
 }
@@ -135,8 +161,8 @@ mod tests {
         ] {
             for (compare, expected) in [
                 (Compare::AsSent, raw),
-                (Compare::Either, either),
-                (Compare::Both, both),
+                (Compare::Any, either),
+                (Compare::All, both),
             ] {
                 assert_eq!(
                     HostPattern::new(pattern, compare).matches(host.as_bytes()),
@@ -144,6 +170,38 @@ mod tests {
                     "{pattern} {host} {compare:?}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn parts_that_a_server_could_take_for_the_host_are_read() {
+        for host in [
+            "x@admin.com",
+            "admin.com@x",
+            "admin.com:x@y",
+            "admin.com:80:90",
+            "%61dmin.com",
+            "admin%2ecom:80",
+            "admin.com..",
+            "a.com,admin.com",
+            "adm\u{131}n.com",
+        ] {
+            let any = HostPattern::new("admin.com", Compare::Any);
+            assert!(any.matches(host.as_bytes()), "{host}");
+            let all = HostPattern::new("*", Compare::All);
+            assert!(all.matches(host.as_bytes()), "{host}");
+        }
+        let all = HostPattern::new("*.example.com", Compare::All);
+        assert!(all.matches(b"a.example.com"));
+        assert!(!all.matches(b"evil@a.example.com"));
+        let any = HostPattern::new("admin.com", Compare::Any);
+        for host in [
+            "myadmin.com",
+            "admin.com.example.com",
+            "admin-com",
+            "[::1]:80",
+        ] {
+            assert!(!any.matches(host.as_bytes()), "{host}");
         }
     }
 }

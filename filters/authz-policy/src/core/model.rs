@@ -125,6 +125,9 @@ impl Rule {
 pub struct Field {
     /// What is looked at.
     pub subject: Subject,
+    /// Which readings of a parameter or cookie must be among `is`; the opposite
+    /// goes for `not`. The patterns of paths and hosts know by themselves.
+    pub compare: Compare,
     /// Values of which one must match; no constraint when empty.
     pub is: Vec<Pattern>,
     /// Values of which none may match.
@@ -227,24 +230,26 @@ impl fmt::Display for Subject {
     }
 }
 
-/// Which form of a path or host a pattern must match.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which readings of a path, a host, a parameter or a cookie must match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compare {
-    /// As sent: what Istio does.
+    /// The one as sent: what Istio does.
+    #[default]
     AsSent,
-    /// As sent or in canonical form: the wider, for what denies.
-    Either,
-    /// As sent and in canonical form: the narrower, for what allows.
-    Both,
+    /// Any: the wider, for what denies.
+    Any,
+    /// All: the narrower, for what allows.
+    All,
 }
 
 impl Compare {
-    /// Combines the raw answer with the canonical one.
-    pub(crate) fn combine(self, raw: bool, canonical: impl FnOnce() -> bool) -> bool {
+    /// How the negative list compares where the positive one compares so.
+    #[must_use]
+    pub fn opposite(self) -> Self {
         match self {
-            Self::AsSent => raw,
-            Self::Either => raw || canonical(),
-            Self::Both => raw && canonical(),
+            Self::AsSent => Self::AsSent,
+            Self::Any => Self::All,
+            Self::All => Self::Any,
         }
     }
 }
@@ -304,9 +309,7 @@ impl Pattern {
             (Self::Regex(regex), Value::Token { issuer, subject }) => {
                 regex.matches(&[issuer, b"/".as_slice(), subject].concat())
             }
-            (Self::Path(pattern), Value::Path { raw, canonical }) => {
-                pattern.matches(raw, *canonical)
-            }
+            (Self::Path(pattern), Value::Path { raw, readings }) => pattern.matches(raw, *readings),
             (Self::Host(pattern), Value::Host(host)) => pattern.matches(host),
             (Self::Port(port), Value::Port(value)) => port == value,
             (Self::Cidr(block), Value::Ip(address)) => block.contains(*address),

@@ -1,5 +1,4 @@
-//! Paths: as Envoy's RBAC reads them, and in a canonical form that a lenient
-//! upstream might arrive at.
+//! Paths: as Envoy's RBAC reads them, and as servers behind it may.
 
 use std::fmt;
 
@@ -7,6 +6,7 @@ use meshpack_sdk::matching::{PathTemplate, TextMatch};
 
 use super::bytes::is_dots;
 use super::model::Compare;
+use super::readings::{Readings, clean, files, is_script};
 
 /// The path without query and fragment: cut at the first `?` or `#`, as RBAC
 /// cuts it.
@@ -25,86 +25,13 @@ pub fn query(path: &[u8]) -> &[u8] {
     start.and_then(|at| path.get(at + 1..)).unwrap_or(&[])
 }
 
-/// How often percent-encoding is undone: `%252541` needs three rounds.
-const DECODING_ROUNDS: usize = 4;
-
-/// The path as the most lenient upstream would understand it: percent-encoding
-/// undone repeatedly, overlong UTF-8 read, backslashes as slashes, repeated
-/// slashes merged, `;parameters` dropped, dot segments resolved, lower case,
-/// no trailing slash. Only matched on, never forwarded.
-#[must_use]
-pub fn canonical(path: &[u8]) -> Vec<u8> {
-    let mut text = without_query(path).to_vec();
-    for _ in 0..DECODING_ROUNDS {
-        if !decode(&mut text) {
-            break;
-        }
-    }
-    let end = text.iter().position(|b| matches!(b, b'?' | b'#' | 0));
-    text.truncate(end.unwrap_or(text.len()));
-    text.make_ascii_lowercase();
-    let mut segments: Vec<&[u8]> = Vec::new();
-    for segment in text.split(|&b| b == b'/' || b == b'\\') {
-        let name = segment.split(|&b| b == b';').next().unwrap_or(&[]);
-        match name {
-            b"" | b"." => {}
-            b".." => {
-                segments.pop();
-            }
-            name => segments.push(name),
-        }
-    }
-    let mut out = Vec::with_capacity(text.len() + 1);
-    for segment in segments {
-        out.push(b'/');
-        out.extend_from_slice(segment);
-    }
-    if out.is_empty() {
-        out.push(b'/');
-    }
-    out
-}
-
-/// Undoes one level of percent-encoding and of overlong UTF-8; false when
-/// there was nothing to undo.
-fn decode(text: &mut Vec<u8>) -> bool {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_slice();
-    let mut changed = false;
-    while let Some((&first, tail)) = rest.split_first() {
-        let (byte, after) = match (first, tail) {
-            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => (high << 4 | low, after),
-                _ => (first, tail),
-            },
-            (0xc0 | 0xc1, [next @ 0x80..=0xbf, after @ ..]) => {
-                ((first & 1) << 6 | (next & 0x3f), after)
-            }
-            (0xe0, [middle @ 0x80..=0x81, last @ 0x80..=0xbf, after @ ..]) => {
-                ((middle & 1) << 6 | (last & 0x3f), after)
-            }
-            _ => (first, tail),
-        };
-        changed |= after.len() != tail.len();
-        out.push(byte);
-        rest = after;
-    }
-    *text = out;
-    changed
-}
-
-pub(crate) fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
-}
-
 /// One value of `paths`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathPattern {
     text: String,
     raw: Form,
-    canonical: Option<CanonicalForm>,
+    /// What it means for readings; none when it would take all of them.
+    read: Option<ReadForm>,
     compare: Compare,
 }
 
@@ -114,9 +41,10 @@ enum Form {
     Template(PathTemplate),
 }
 
-/// What a pattern means for canonical paths.
+/// What a pattern means for readings. Its text is what a reading of it is that
+/// has no encodings, no empty segments and none that are a dot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum CanonicalForm {
+pub(crate) enum ReadForm {
     Exact(Vec<u8>),
     /// Starts with this, or is this without its trailing slash.
     Prefix(Vec<u8>),
@@ -124,13 +52,24 @@ pub(crate) enum CanonicalForm {
     Segments(SegmentTemplate),
 }
 
-/// A template on canonical segments: `{*}` takes any one segment, whatever its
-/// characters, `{**}` any number of segments, none included.
+/// A template on the segments of a reading: `{*}` takes any one segment,
+/// whatever its characters, `{**}` any number of segments, none included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SegmentTemplate {
     pub(crate) head: Vec<Option<Vec<u8>>>,
     /// Segments after `{**}`, when there is one.
     pub(crate) tail: Option<Vec<u8>>,
+}
+
+/// How a path came to match a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen<'a> {
+    /// As sent.
+    Sent,
+    /// In this reading.
+    Read(&'a [u8]),
+    /// It has more readings than are tried.
+    Over,
 }
 
 impl PathPattern {
@@ -141,19 +80,19 @@ impl PathPattern {
         let template = PathTemplate::is_template(text)
             .then(|| PathTemplate::parse(text).ok())
             .flatten();
-        let canonical = match (compare, &template) {
-            (Compare::AsSent, _) => None,
-            (_, Some(_)) if is_odd(text) => None,
-            (_, Some(_)) => Some(CanonicalForm::Segments(SegmentTemplate::parse(text))),
-            (_, None) => canonical_text(text),
+        let raw = match template {
+            Some(template) => Form::Template(template),
+            None => Form::Text(TextMatch::parse(text)),
+        };
+        let read = match (&raw, compare) {
+            (_, Compare::AsSent) => None,
+            (Form::Template(_), _) => Some(ReadForm::Segments(SegmentTemplate::parse(text))),
+            (Form::Text(pattern), _) => ReadForm::of_text(pattern),
         };
         Self {
             text: text.to_owned(),
-            raw: match template {
-                Some(template) => Form::Template(template),
-                None => Form::Text(TextMatch::parse(text)),
-            },
-            canonical,
+            raw,
+            read,
             compare,
         }
     }
@@ -172,25 +111,62 @@ impl PathPattern {
         }
     }
 
-    /// The form that widens this pattern, for the index.
-    pub(crate) fn widened_by(&self) -> Option<&CanonicalForm> {
-        (self.compare == Compare::Either)
-            .then_some(self.canonical.as_ref())
-            .flatten()
+    /// The form that widens this pattern, for the index; the inner none when no
+    /// table can hold it.
+    pub(crate) fn widened_by(&self) -> Option<Option<&ReadForm>> {
+        self.is_widened().then_some(self.read.as_ref())
     }
 
-    /// Whether a path matches; `canonical` is its canonical form, needed only
-    /// when the pattern reads it.
+    fn is_widened(&self) -> bool {
+        self.compare == Compare::Any && !matches!(self.raw, Form::Text(TextMatch::Present))
+    }
+
+    /// Whether a path matches; `readings` are what servers make of it, needed
+    /// only when the pattern asks for them.
     #[must_use]
-    pub fn matches(&self, path: &[u8], canonical: Option<&[u8]>) -> bool {
+    pub fn matches(&self, path: &[u8], readings: Option<&Readings>) -> bool {
+        self.seen(path, readings).is_some()
+    }
+
+    /// How a path matches, if it does.
+    pub(crate) fn seen<'a>(&self, path: &[u8], readings: Option<&'a Readings>) -> Option<Seen<'a>> {
         let raw = match &self.raw {
             Form::Text(TextMatch::Present) => is_dots(path),
             Form::Text(text) => text.matches(path),
             Form::Template(template) => template.matches(path),
         };
-        match (&self.canonical, canonical) {
-            (Some(form), Some(path)) => self.compare.combine(raw, || form.matches(path)),
-            _ => raw,
+        let Some(readings) = readings else {
+            return raw.then_some(Seen::Sent);
+        };
+        match self.compare {
+            Compare::All => (raw && self.is_all_of(path, readings)).then_some(Seen::Sent),
+            _ if raw => Some(Seen::Sent),
+            Compare::Any if self.is_widened() => {
+                let form = self.read.as_ref();
+                let read = readings
+                    .all()
+                    .find(|reading| form.is_some_and(|form| form.matches(reading)));
+                read.map(Seen::Read)
+                    .or_else(|| readings.over().then_some(Seen::Over))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a path that matches as sent does so in all its readings.
+    fn is_all_of(&self, path: &[u8], readings: &Readings) -> bool {
+        let Some(form) = &self.read else {
+            return true;
+        };
+        let all = || !readings.over() && readings.common().all(|reading| form.matches(reading));
+        match form {
+            // Whoever wrote it has meant it, whatever its readings.
+            ReadForm::Exact(_) => true,
+            // Nothing but what climbs gets out from under its first segments.
+            ReadForm::Prefix(_) => !readings.climbs() || all(),
+            // Behind a script everything is its own business.
+            ReadForm::Suffix(_) => all() && !files(path).any(|(file, _)| is_script(file)),
+            ReadForm::Segments(_) => all(),
         }
     }
 }
@@ -201,44 +177,19 @@ impl fmt::Display for PathPattern {
     }
 }
 
-/// Whether a pattern asks for what canonical paths do not have.
-fn is_odd(pattern: &str) -> bool {
-    pattern.contains(['%', ';', '\\', '?', '#'])
-        || pattern
-            .split('/')
-            .any(|segment| matches!(segment, "." | ".."))
-}
+impl ReadForm {
+    fn of_text(pattern: &TextMatch) -> Option<Self> {
+        let (make, text, open): (fn(Vec<u8>) -> Self, _, _) = match pattern {
+            TextMatch::Exact(text) => (Self::Exact, text, false),
+            TextMatch::Prefix(text) => (Self::Prefix, text, true),
+            TextMatch::Suffix(text) => (Self::Suffix, text, false),
+            TextMatch::Present => return None,
+        };
+        let text = clean(text.as_bytes(), open);
+        let all = matches!(text.as_slice(), b"" | b"/") && !matches!(pattern, TextMatch::Exact(_));
+        (!all).then(|| make(text))
+    }
 
-/// The canonical compare of a pattern without template. None when the pattern
-/// itself asks for what canonical paths do not have (encodings, parameters,
-/// dot segments) or would come to match everything.
-fn canonical_text(text: &str) -> Option<CanonicalForm> {
-    let pattern = TextMatch::parse(text);
-    let (TextMatch::Exact(inner) | TextMatch::Prefix(inner) | TextMatch::Suffix(inner)) = &pattern
-    else {
-        return None;
-    };
-    if is_odd(inner) {
-        return None;
-    }
-    let mut merged = Vec::with_capacity(inner.len());
-    for byte in inner.to_ascii_lowercase().bytes() {
-        if byte != b'/' || merged.last() != Some(&b'/') {
-            merged.push(byte);
-        }
-    }
-    let trimmed = merged.strip_suffix(b"/").unwrap_or(&merged).to_vec();
-    if trimmed.is_empty() {
-        return None;
-    }
-    Some(match pattern {
-        TextMatch::Exact(_) => CanonicalForm::Exact(trimmed),
-        TextMatch::Prefix(_) => CanonicalForm::Prefix(merged),
-        _ => CanonicalForm::Suffix(trimmed),
-    })
-}
-
-impl CanonicalForm {
     fn matches(&self, path: &[u8]) -> bool {
         match self {
             Self::Exact(text) => path == text.as_slice(),
@@ -253,17 +204,17 @@ impl CanonicalForm {
 
 impl SegmentTemplate {
     fn parse(text: &str) -> Self {
-        let lower = text.to_ascii_lowercase();
+        let text = clean(text.as_bytes(), false);
         let mut head = Vec::new();
         let mut tail: Option<Vec<u8>> = None;
-        for segment in lower.split('/').filter(|segment| !segment.is_empty()) {
+        for segment in text.split(|&b| b == b'/').skip(1) {
             match (&mut tail, segment) {
-                (None, "{**}") => tail = Some(Vec::new()),
-                (None, "{*}") => head.push(None),
-                (None, literal) => head.push(Some(literal.as_bytes().to_vec())),
+                (None, b"{**}") => tail = Some(Vec::new()),
+                (None, b"{*}") => head.push(None),
+                (None, literal) => head.push(Some(literal.to_vec())),
                 (Some(tail), literal) => {
                     tail.push(b'/');
-                    tail.extend_from_slice(literal.as_bytes());
+                    tail.extend_from_slice(literal);
                 }
             }
         }
@@ -294,8 +245,9 @@ impl SegmentTemplate {
 
 #[cfg(test)]
 mod tests {
-    use super::{PathPattern, canonical, query, without_query};
+    use super::{PathPattern, query, without_query};
     use crate::core::model::Compare;
+    use crate::core::readings::Readings;
 
     #[test]
     fn query_and_fragment_are_cut_at_the_first_of_both() {
@@ -305,46 +257,9 @@ mod tests {
         assert_eq!(query(b"/a#b?c"), b"");
     }
 
-    #[test]
-    fn disguises_of_a_path_have_one_canonical_form() {
-        for disguise in [
-            "/admin",
-            "/admin/",
-            "//admin",
-            "/ADMIN",
-            "/%61dmin",
-            "/%2561dmin",
-            "/admin%2f",
-            "/x/..%2fadmin",
-            "/x/%2e%2e/admin",
-            "/x/%252e%252e%252fadmin",
-            "/./admin",
-            "/admin;v=1",
-            "/x/..;/admin",
-            "/x;/../admin/.",
-            "\\admin",
-            "/%5cadmin",
-            "/admin%00.html",
-            "/admin%3fx",
-            "/admin%23",
-            "/admin?x=/y",
-            "/%c0%afadmin",
-            "/../../admin",
-        ] {
-            assert_eq!(
-                String::from_utf8_lossy(&canonical(disguise.as_bytes())),
-                "/admin",
-                "{disguise}"
-            );
-        }
-        assert_eq!(canonical(b"/"), b"/");
-        assert_eq!(canonical(b""), b"/");
-        assert_eq!(canonical(b"/a%zz"), b"/a%zz");
-    }
-
     fn hardened(pattern: &str, path: &str, compare: Compare) -> bool {
         PathPattern::new(pattern, compare)
-            .matches(path.as_bytes(), Some(&canonical(path.as_bytes())))
+            .matches(path.as_bytes(), Some(&Readings::of_path(path.as_bytes())))
     }
 
     #[test]
@@ -367,10 +282,12 @@ mod tests {
             ("/a/{*}", "/a/b/c", false),
             ("/a/{**}", "/A", true),
             ("/a/{**}/z", "/a/b/c/z/", true),
-            ("/a%20b", "/A%20B", false),
+            ("/a%20b", "/A%20B", true),
+            ("/a%20b", "/a b", true),
+            ("/a%20b", "/a/b", false),
         ] {
             assert_eq!(
-                hardened(pattern, path, Compare::Either),
+                hardened(pattern, path, Compare::Any),
                 expected,
                 "{pattern} {path}"
             );
@@ -392,7 +309,7 @@ mod tests {
             ("*/", "/x/", true),
         ] {
             assert_eq!(
-                hardened(pattern, path, Compare::Both),
+                hardened(pattern, path, Compare::All),
                 expected,
                 "{pattern} {path}"
             );
@@ -401,20 +318,12 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn canonical_paths_are_fixed_points(path in "[/a-zA-Z.;%0-9\\\\]{0,40}") {
-            let once = canonical(path.as_bytes());
-            // More than four levels of encoding may be left.
-            proptest::prop_assume!(!once.contains(&b'%'));
-            proptest::prop_assert_eq!(canonical(&once), once);
-        }
-
-        #[test]
         fn plain_paths_match_alike_in_every_reading(
             path in "(/[a-c]{1,3}){1,4}/?",
             pattern in "(/([a-c]{1,3}|\\{\\*\\})){1,3}(/\\{\\*\\*\\}|\\*|/)?",
         ) {
             let raw = PathPattern::new(&pattern, Compare::AsSent).matches(path.as_bytes(), None);
-            proptest::prop_assert!(!raw || hardened(&pattern, &path, Compare::Both));
+            proptest::prop_assert!(!raw || hardened(&pattern, &path, Compare::All));
         }
 
         #[test]
@@ -423,8 +332,8 @@ mod tests {
             pattern in "\\*?(/[a-bA-B]{0,2}){0,3}\\*?",
         ) {
             let raw = PathPattern::new(&pattern, Compare::AsSent).matches(path.as_bytes(), None);
-            proptest::prop_assert!(!raw || hardened(&pattern, &path, Compare::Either));
-            proptest::prop_assert!(raw || !hardened(&pattern, &path, Compare::Both));
+            proptest::prop_assert!(!raw || hardened(&pattern, &path, Compare::Any));
+            proptest::prop_assert!(raw || !hardened(&pattern, &path, Compare::All));
         }
     }
 }

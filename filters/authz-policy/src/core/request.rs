@@ -13,7 +13,9 @@ use super::bytes::trim;
 use super::cidr::parse_socket_address;
 use super::metadata::{self, MetaValue};
 use super::model::Subject;
-use super::path::{self, hex};
+use super::parameters::{self, Test};
+use super::path;
+use super::readings::Readings;
 use super::value::{Reading, Tri, Value};
 
 /// What a proxy knows beyond the headers.
@@ -59,7 +61,7 @@ pub struct Request<'a> {
     path: Option<&'a [u8]>,
     host: Option<&'a [u8]>,
     method: Option<&'a [u8]>,
-    canonical_path: OnceCell<Vec<u8>>,
+    path_readings: OnceCell<Readings>,
     lower_host: OnceCell<Cow<'a, [u8]>>,
     identities: OnceCell<Reading<Vec<Vec<u8>>>>,
     direct_ip: OnceCell<Reading<IpAddr>>,
@@ -70,8 +72,8 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// A request with these headers. `hardened` says that some policy may ask
-    /// for canonical forms.
+    /// A request with these headers. `hardened` says that policies ask for
+    /// every reading of a path, a parameter or a cookie.
     #[must_use]
     pub fn new(headers: &'a HeaderMap<'a>, attributes: &'a dyn Attributes, hardened: bool) -> Self {
         let mut request = Self {
@@ -82,7 +84,7 @@ impl<'a> Request<'a> {
             path: None,
             host: None,
             method: None,
-            canonical_path: OnceCell::new(),
+            path_readings: OnceCell::new(),
             lower_host: OnceCell::new(),
             identities: OnceCell::new(),
             direct_ip: OnceCell::new(),
@@ -138,30 +140,26 @@ impl<'a> Request<'a> {
         }))
     }
 
-    /// The path in canonical form, when policies read it.
-    pub(crate) fn canonical_path(&self) -> Option<&[u8]> {
+    /// What servers make of the path, when policies ask for it.
+    pub(crate) fn path_readings(&self) -> Option<&Readings> {
         let path = self.path().filter(|_| self.hardened)?;
-        Some(self.canonical_path.get_or_init(|| path::canonical(path)))
+        Some(self.path_readings.get_or_init(|| Readings::of_path(path)))
     }
 
     /// Whether any value of `subject` passes `test`.
     pub fn any(&self, subject: &Subject, test: &mut dyn FnMut(Value<'_>) -> bool) -> Tri {
         match subject {
             Subject::Path => Reading::from(self.path()).ask(|raw| {
-                let canonical = self.canonical_path();
-                test(Value::Path { raw, canonical }).into()
+                let readings = self.path_readings();
+                test(Value::Path { raw, readings }).into()
             }),
             Subject::Host => Reading::from(self.host()).ask(|host| test(Value::Host(host)).into()),
             Subject::Method => {
                 Reading::from(self.method).ask(|method| test(Value::Text(method)).into())
             }
             Subject::Header { name, split } => self.any_header(name, *split, test).into(),
-            Subject::Query(name) => self
-                .any_query(|key, value| key == name.as_bytes() && test(Value::Text(value)))
-                .into(),
-            Subject::Cookie(name) => self
-                .any_cookie(|key, value| key == name.as_bytes() && test(Value::Text(value)))
-                .into(),
+            Subject::Query(name) => self.any_parameter(Self::any_query, name, test),
+            Subject::Cookie(name) => self.any_parameter(Self::any_cookie, name, test),
             Subject::Port => self
                 .destination()
                 .ask(|(_, port)| port.is_some_and(|port| test(Value::Port(port))).into()),
@@ -197,27 +195,57 @@ impl<'a> Request<'a> {
             .any(|value| header_values(value, split, test))
     }
 
-    /// Whether any query parameter, decoded, passes.
-    pub(crate) fn any_query(&self, mut test: impl FnMut(&[u8], &[u8]) -> bool) -> bool {
-        let query = self.full_path.map_or(&[][..], path::query);
-        query
-            .split(|&b| b == b'&')
-            .filter(|p| !p.is_empty())
-            .any(|parameter| {
-                let (key, value) = split_at_byte(parameter, b'=');
-                test(&decode_parameter(key), &decode_parameter(value))
-            })
+    /// Whether `subject`, a query parameter or a cookie, has a value that passes
+    /// `test`, and none that does not, wherever some server sees one.
+    pub(crate) fn every(&self, subject: &Subject, test: &mut dyn FnMut(Value<'_>) -> bool) -> Tri {
+        let (any, name): (AnyParameter<'a>, _) = match subject {
+            Subject::Query(name) => (Self::any_query, name),
+            Subject::Cookie(name) => (Self::any_cookie, name),
+            _ => return self.any(subject, test),
+        };
+        let mut passes = false;
+        let fails = any(self, &mut |parameter| {
+            let Some(value) = parameter.value.filter(|_| parameter.standard) else {
+                return false;
+            };
+            let passed = parameter.is(name.as_bytes()) && test(Value::Text(value));
+            passes |= passed && parameter.sent;
+            parameter.is(name.as_bytes()) && !passed
+        });
+        (passes && !fails).into()
     }
 
-    /// Whether any cookie passes.
-    pub(crate) fn any_cookie(&self, mut test: impl FnMut(&[u8], &[u8]) -> bool) -> bool {
+    fn any_parameter(
+        &self,
+        any: AnyParameter<'a>,
+        name: &str,
+        test: &mut dyn FnMut(Value<'_>) -> bool,
+    ) -> Tri {
+        let mut unknown = Tri::No;
+        let found = any(self, &mut |parameter| {
+            parameter.is(name.as_bytes())
+                && match parameter.value {
+                    Some(value) => test(Value::Text(value)),
+                    None => {
+                        unknown = Tri::Unknown;
+                        false
+                    }
+                }
+        });
+        if found { Tri::Yes } else { unknown }
+    }
+
+    /// Visits the query's parameters, until the test says true.
+    pub(crate) fn any_query(&self, test: Test<'_>) -> bool {
+        let target = self.full_path.unwrap_or(&[]);
+        parameters::any_in_query(target, self.hardened, test)
+    }
+
+    /// Visits the cookies, until the test says true.
+    pub(crate) fn any_cookie(&self, test: Test<'_>) -> bool {
         self.headers
             .get_all(b"cookie")
-            .flat_map(|value| value.split(|&b| b == b';'))
-            .any(|cookie| {
-                let (key, value) = split_at_byte(cookie, b'=');
-                test(trim(key), unquoted(trim(value)))
-            })
+            .any(|header| parameters::any_in_cookie(header, self.hardened, test))
     }
 
     /// The identities of the peer, as RBAC's `authenticated` tries them.
@@ -353,6 +381,9 @@ impl<'a> Request<'a> {
     }
 }
 
+/// [`Request::any_query`] or [`Request::any_cookie`].
+type AnyParameter<'a> = fn(&Request<'a>, Test<'_>) -> bool;
+
 fn tri(answer: Result<bool, Malformed>) -> Tri {
     answer.map_or(Tri::Unknown, Tri::from)
 }
@@ -423,48 +454,6 @@ fn any_metadata(
         }
         _ => Ok(false),
     }
-}
-
-fn split_at_byte(text: &[u8], separator: u8) -> (&[u8], &[u8]) {
-    match text.iter().position(|&b| b == separator) {
-        Some(at) => (
-            text.get(..at).unwrap_or(&[]),
-            text.get(at + 1..).unwrap_or(&[]),
-        ),
-        None => (text, &[]),
-    }
-}
-
-fn unquoted(text: &[u8]) -> &[u8] {
-    match text {
-        [b'"', inner @ .., b'"'] => inner,
-        _ => text,
-    }
-}
-
-/// A query parameter's name or value: `+` is a space, `%41` is `A`; what is no
-/// valid encoding stays as it is.
-fn decode_parameter(text: &[u8]) -> Cow<'_, [u8]> {
-    if !text.iter().any(|&b| b == b'%' || b == b'+') {
-        return Cow::Borrowed(text);
-    }
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&first, tail)) = rest.split_first() {
-        rest = tail;
-        out.push(match (first, tail) {
-            (b'+', _) => b' ',
-            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => {
-                    rest = after;
-                    high << 4 | low
-                }
-                _ => first,
-            },
-            _ => first,
-        });
-    }
-    Cow::Owned(out)
 }
 
 #[cfg(test)]

@@ -183,3 +183,124 @@ fn an_attribute_is_read_once() {
     }
     assert_eq!(fixture.reads(), 1);
 }
+
+/// Whether a refusal of `value`, or a permission of it, takes the request.
+fn hardened(headers: Headers<'_>, subject: &Subject, value: &str) -> (Tri, Tri) {
+    let raw = encoded(headers);
+    let headers = HeaderMap::decode(&raw).unwrap();
+    let fixture = Fixture::default();
+    let request = Request::new(&headers, &fixture, true);
+    let mut test =
+        |found: Value<'_>| matches!(found, Value::Text(text) if text == value.as_bytes());
+    (
+        request.any(subject, &mut test),
+        request.every(subject, &mut test),
+    )
+}
+
+#[test]
+fn no_reading_of_a_cookie_gets_past_a_refusal() {
+    let role = Subject::Cookie("role".into());
+    for cookie in [
+        "role=admin",
+        "role=\"\\141dmin\"",
+        "role=%61dmin",
+        "role=%2561dmin",
+        "a=b;role=admin",
+        "a=b role=admin",
+        "a=b,role=admin",
+        "role=user; role=admin",
+        "role=admin; role=user",
+        "role = \"admin\" ",
+        "role=\"admin",
+        "role=\"adminx",
+        "role=\"\\admin\"",
+        "role=admin%00x",
+        "%72ole=admin",
+        "role[]=admin",
+        "role[0]=admin",
+        "$Version=1; role=admin; $Path=/",
+        "role=\"%61dmin\"",
+    ] {
+        let headers: Headers<'_> = &[(b"cookie", cookie.as_bytes())];
+        assert_eq!(hardened(headers, &role, "admin").0, Tri::Yes, "{cookie}");
+    }
+    for cookie in [
+        "role=user",
+        "xrole=admin",
+        "role=administrator",
+        "a=role; b=admin",
+    ] {
+        let headers: Headers<'_> = &[(b"cookie", cookie.as_bytes())];
+        assert_eq!(hardened(headers, &role, "admin").0, Tri::No, "{cookie}");
+    }
+    // More readings than are tried.
+    let deep = format!("role={}", "%25\\".repeat(20_000));
+    let headers: Headers<'_> = &[(b"cookie", deep.as_bytes())];
+    assert_eq!(hardened(headers, &role, "admin").0, Tri::Unknown);
+    assert_eq!(
+        hardened(headers, &Subject::Cookie("b".into()), "admin").0,
+        Tri::No
+    );
+}
+
+#[test]
+fn no_reading_of_a_query_gets_past_a_refusal() {
+    let role = Subject::Query("role".into());
+    for path in [
+        "/?role=admin",
+        "/?role=user&role=admin",
+        "/?a=b;role=admin",
+        "/?r%6fle=%61dmin",
+        "/?role=%2561dmin",
+        "/?role=%u0061dmin",
+        "/?role[]=admin",
+        "/?role=admin%00",
+        "/x%3frole=admin",
+        "/x%3fa=b&role=admin",
+    ] {
+        let headers: Headers<'_> = &[(b":path", path.as_bytes())];
+        assert_eq!(hardened(headers, &role, "admin").0, Tri::Yes, "{path}");
+    }
+    for path in [
+        "/?role=user",
+        "/role=admin",
+        "/?xrole=admin",
+        "/?q=role%3Dadmin",
+    ] {
+        let headers: Headers<'_> = &[(b":path", path.as_bytes())];
+        assert_eq!(hardened(headers, &role, "admin").0, Tri::No, "{path}");
+    }
+    let spaced: Headers<'_> = &[(b":path", b"/?role=a+b")];
+    assert_eq!(hardened(spaced, &role, "a+b").0, Tri::Yes);
+    assert_eq!(hardened(spaced, &role, "a b"), (Tri::Yes, Tri::Yes));
+}
+
+#[test]
+fn a_permission_needs_every_value_under_a_name() {
+    let role = Subject::Query("role".into());
+    for (path, expected) in [
+        ("/?role=user", Tri::Yes),
+        ("/?role=us%65r&role=user", Tri::Yes),
+        ("/?role=user&role=admin", Tri::No),
+        ("/?role=admin&role=user", Tri::No),
+        ("/?a=b;role=admin&role=user", Tri::No),
+        ("/?role[]=admin&role=user", Tri::No),
+        ("/?a=b", Tri::No),
+        ("/x%3frole=user", Tri::No),
+    ] {
+        let headers: Headers<'_> = &[(b":path", path.as_bytes())];
+        assert_eq!(hardened(headers, &role, "user").1, expected, "{path}");
+    }
+    let role = Subject::Cookie("role".into());
+    for (cookie, expected) in [
+        ("a=b; role=user", Tri::Yes),
+        ("role=\"user\"", Tri::Yes),
+        ("role=user; role=admin", Tri::No),
+        ("role=user; a=\"x role=admin\"", Tri::No),
+        ("a=b", Tri::No),
+    ] {
+        let headers: Headers<'_> = &[(b"cookie", cookie.as_bytes())];
+        assert_eq!(hardened(headers, &role, "user").1, expected, "{cookie}");
+    }
+}

@@ -1,9 +1,9 @@
 //! A rule ready to be held against requests.
 
 use super::index::{Constraint, KeyIndex, all_of};
-use super::model::{Field, Pattern, Rule, Subject};
+use super::model::{Compare, Field, Pattern, Rule, Subject};
 use super::request::Request;
-use super::value::Tri;
+use super::value::{Tri, Value};
 
 /// Up to this many values are tried one by one: a table costs about as much as
 /// so many short comparisons.
@@ -30,6 +30,8 @@ pub(crate) struct CompiledField {
 pub(crate) struct Values {
     pub(crate) patterns: Vec<Pattern>,
     index: Option<Box<KeyIndex>>,
+    /// Every value of a parameter or cookie must match, not any.
+    every: bool,
 }
 
 impl CompiledRule {
@@ -71,8 +73,8 @@ fn all(fields: &[CompiledField], request: &Request<'_>) -> Tri {
 impl CompiledField {
     fn new(field: Field) -> Self {
         Self {
-            is: Values::new(&field.subject, field.is),
-            not: Values::new(&field.subject, field.not),
+            is: Values::new(&field.subject, field.is, field.compare),
+            not: Values::new(&field.subject, field.not, field.compare.opposite()),
             subject: field.subject,
         }
     }
@@ -91,22 +93,31 @@ impl CompiledField {
 }
 
 impl Values {
-    fn new(subject: &Subject, patterns: Vec<Pattern>) -> Self {
+    fn new(subject: &Subject, patterns: Vec<Pattern>, compare: Compare) -> Self {
         let index =
             (patterns.len() > LINEAR).then(|| Box::new(KeyIndex::of_patterns(subject, &patterns)));
-        Self { patterns, index }
+        Self {
+            patterns,
+            index,
+            every: compare == Compare::All,
+        }
     }
 
     /// Whether any value of the subject matches any of the patterns.
     pub(crate) fn any(&self, subject: &Subject, request: &Request<'_>) -> Tri {
+        let ask = |test: &mut dyn FnMut(Value<'_>) -> bool| {
+            if self.every {
+                request.every(subject, test)
+            } else {
+                request.any(subject, test)
+            }
+        };
         let Some(index) = &self.index else {
-            return request.any(subject, &mut |value| {
-                self.patterns.iter().any(|pattern| pattern.matches(&value))
-            });
+            return ask(&mut |value| self.patterns.iter().any(|pattern| pattern.matches(&value)));
         };
         let mut candidates = Vec::new();
         index.candidates(request, &mut |number| candidates.push(number as usize));
-        request.any(subject, &mut |value| {
+        ask(&mut |value| {
             candidates
                 .iter()
                 .filter_map(|&number| self.patterns.get(number))

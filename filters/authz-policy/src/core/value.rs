@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use super::readings::Readings;
+
 /// One value of a subject in a request.
 #[derive(Debug, Clone, Copy)]
 pub enum Value<'a> {
@@ -14,8 +16,8 @@ pub enum Value<'a> {
     Path {
         /// As sent.
         raw: &'a [u8],
-        /// In canonical form, when some policy reads it.
-        canonical: Option<&'a [u8]>,
+        /// What servers make of it, when policies ask for that.
+        readings: Option<&'a Readings>,
     },
     /// The host, in lower case.
     Host(&'a [u8]),

@@ -8,19 +8,19 @@ use super::table::{Form, Hash, Tag};
 use crate::core::cidr::Cidr;
 use crate::core::identity::SPIFFE;
 use crate::core::model::{Pattern, Subject, TokenText};
-use crate::core::path::CanonicalForm;
+use crate::core::path::ReadForm;
 
 /// What a key is a value of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Dimension {
     Path,
-    CanonicalPath,
+    ReadPath,
     /// One segment of the path, counted from zero.
     Segment(usize),
-    /// One segment of the canonical path.
-    CanonicalSegment(usize),
+    /// One segment of a reading of the path.
+    ReadSegment(usize),
     Host,
-    CanonicalHost,
+    ReadHost,
     Method,
     Port,
     DestinationIp,
@@ -55,8 +55,8 @@ impl Dimension {
     /// ports hardly tell requests apart. In units of one candidate's check.
     fn penalty(&self) -> u64 {
         match self {
-            Self::Path | Self::CanonicalPath => 0,
-            Self::Segment(_) | Self::CanonicalSegment(_) | Self::Host | Self::CanonicalHost => 4,
+            Self::Path | Self::ReadPath => 0,
+            Self::Segment(_) | Self::ReadSegment(_) | Self::Host | Self::ReadHost => 4,
             Self::Header { .. } | Self::Query(_) | Self::Cookie(_) => 2,
             Self::Method => 16,
             Self::Port => 64,
@@ -137,7 +137,7 @@ pub(super) fn ways(subject: &Subject, pattern: &Pattern) -> Vec<Vec<Key>> {
             let raw = Key::text(Dimension::Host, &host.raw);
             let wide = host
                 .widened_by()
-                .map(|wide| Key::text(Dimension::CanonicalHost, wide));
+                .map(|wide| Key::text(Dimension::ReadHost, wide));
             one_with(raw, wide)
         }
         Pattern::Text(text) => one(text_dimension(subject).and_then(|d| Key::text(d, text))),
@@ -223,21 +223,22 @@ fn principal_key(text: &TextMatch) -> Option<Key> {
 }
 
 fn path_ways(path: &crate::core::path::PathPattern) -> Vec<Vec<Key>> {
-    let canonical = path.widened_by();
+    let read = path.widened_by();
     if let Some(text) = path.as_text() {
-        let wide = canonical.map(canonical_key);
+        let wide = read.map(|form| form.and_then(text_key));
         return one_with(Key::text(Dimension::Path, text), wide);
     }
-    let raw = template_keys(path.text(), Dimension::Path, Dimension::Segment);
-    match canonical {
+    let literals = path.text().split('/').skip(1).map_while(|name| match name {
+        "{**}" => None,
+        "{*}" => Some(None),
+        name => Some(Some(name.as_bytes())),
+    });
+    let raw = template_keys(literals, Dimension::Path, Dimension::Segment);
+    match read {
         None => raw.into_iter().map(|key| vec![key]).collect(),
-        Some(CanonicalForm::Segments(_)) => {
-            let lower = path.text().to_ascii_lowercase();
-            let wide = template_keys(
-                &lower,
-                Dimension::CanonicalPath,
-                Dimension::CanonicalSegment,
-            );
+        Some(Some(ReadForm::Segments(template))) => {
+            let literals = template.head.iter().map(Option::as_deref);
+            let wide = template_keys(literals, Dimension::ReadPath, Dimension::ReadSegment);
             raw.into_iter()
                 .zip(wide)
                 .map(|(raw, wide)| vec![raw, wide])
@@ -247,44 +248,53 @@ fn path_ways(path: &crate::core::path::PathPattern) -> Vec<Vec<Key>> {
     }
 }
 
-fn canonical_key(form: &CanonicalForm) -> Option<Key> {
+fn text_key(form: &ReadForm) -> Option<Key> {
     let (form, bytes) = match form {
-        CanonicalForm::Exact(text) => (Form::Exact, text.as_slice()),
+        ReadForm::Exact(text) => (Form::Exact, text.as_slice()),
         // The path may end where the prefix has its last slash.
-        CanonicalForm::Prefix(text) => (Form::Prefix, text.strip_suffix(b"/").unwrap_or(text)),
-        CanonicalForm::Suffix(text) => (Form::Suffix, text.as_slice()),
-        CanonicalForm::Segments(_) => return None,
+        ReadForm::Prefix(text) => (Form::Prefix, text.strip_suffix(b"/").unwrap_or(text)),
+        ReadForm::Suffix(text) => (Form::Suffix, text.as_slice()),
+        ReadForm::Segments(_) => return None,
     };
     Some(Key {
-        dimension: Dimension::CanonicalPath,
+        dimension: Dimension::ReadPath,
         form,
         bytes: bytes.to_vec(),
     })
 }
 
-/// The keys of a template: the text before its first wildcard, and each later
-/// literal segment whose place is fixed.
-fn template_keys(text: &str, whole: Dimension, segment: impl Fn(usize) -> Dimension) -> Vec<Key> {
+/// The keys of a template whose segments up to the first `{**}` are these: the
+/// text before its first wildcard, and each later literal.
+fn template_keys<'a>(
+    segments: impl Iterator<Item = Option<&'a [u8]>>,
+    whole: Dimension,
+    segment: impl Fn(usize) -> Dimension,
+) -> Vec<Key> {
     let mut keys = Vec::new();
-    let start = text.find('{').unwrap_or(text.len());
-    let prefix = text.get(..start).unwrap_or("");
-    // Canonical paths have no trailing slash, and none doubled.
-    let prefix = prefix.trim_end_matches('/');
-    if !prefix.is_empty() {
-        keys.push(Key {
-            dimension: whole,
-            form: Form::Prefix,
-            bytes: prefix.as_bytes().to_vec(),
-        });
-    }
-    let fixed = text
-        .trim_start_matches('/')
-        .split('/')
-        .take_while(|name| *name != "{**}");
-    for (place, name) in fixed.enumerate() {
-        if name != "{*}" && !name.is_empty() && place > 0 {
+    let mut prefix = Vec::new();
+    let mut at_start = true;
+    for (place, literal) in segments.enumerate() {
+        match literal {
+            Some(name) if at_start => {
+                prefix.push(b'/');
+                prefix.extend_from_slice(name);
+            }
+            Some(_) | None => at_start = false,
+        }
+        if let Some(name) = literal.filter(|name| place > 0 && !name.is_empty()) {
             keys.push(Key::exact(segment(place), name));
         }
+    }
+    if !prefix.is_empty() {
+        let form = Form::Prefix;
+        keys.insert(
+            0,
+            Key {
+                dimension: whole,
+                form,
+                bytes: prefix,
+            },
+        );
     }
     keys
 }

@@ -10,6 +10,8 @@ use crate::core::host;
 use crate::core::identity::{SPIFFE, account_names, namespaces};
 use crate::core::metadata;
 use crate::core::model::Subject;
+use crate::core::parameters::Parameter;
+use crate::core::readings::Readings;
 use crate::core::request::{Request, any_claim, header_values};
 use crate::core::value::{Reading, Tri, Value};
 
@@ -38,20 +40,10 @@ impl KeyIndex {
             }
         }
         if self.wants.queries {
-            request.any_query(|name, value| {
-                self.named(Names::Query, name, |number, in_use| {
-                    self.text(number, in_use, value, visit);
-                });
-                false
-            });
+            request.any_query(&mut |found| self.parameter(Names::Query, found, visit));
         }
         if self.wants.cookies {
-            request.any_cookie(|name, value| {
-                self.named(Names::Cookie, name, |number, in_use| {
-                    self.text(number, in_use, value, visit);
-                });
-                false
-            });
+            request.any_cookie(&mut |found| self.parameter(Names::Cookie, found, visit));
         }
         if self.wants.claims {
             self.claims(request, visit);
@@ -66,6 +58,25 @@ impl KeyIndex {
                 then(number, in_use);
             }
         }
+    }
+
+    /// Looks a parameter or cookie up; always false, so that a search goes on.
+    fn parameter(&self, names: Names, found: &Parameter<'_>, visit: Visit<'_>) -> bool {
+        let mut one = |number: u32, in_use: &Use| match found.value {
+            Some(value) => self.text(number, in_use, value, visit),
+            None => in_use.all(visit),
+        };
+        match found.name() {
+            Some(name) => self.named(names, name, one),
+            None => {
+                for (number, in_use) in self.dimensions.iter().enumerate() {
+                    if matches!(in_use.dimension, Dimension::Query(_) | Dimension::Cookie(_)) {
+                        one(number as u32, in_use);
+                    }
+                }
+            }
+        }
+        false
     }
 
     fn claims(&self, request: &Request<'_>, visit: Visit<'_>) {
@@ -120,16 +131,21 @@ impl KeyIndex {
                 }
                 return;
             }
-            Dimension::CanonicalPath => {
-                if let Some(path) = request.canonical_path() {
-                    self.text(number, in_use, path, visit);
-                }
-                return;
-            }
-            Dimension::CanonicalSegment(place) => {
-                let path = request.canonical_path();
-                if let Some(segment) = path.and_then(|path| segment(path, *place)) {
-                    self.text(number, in_use, segment, visit);
+            Dimension::ReadPath | Dimension::ReadSegment(_) => {
+                for path in request
+                    .path_readings()
+                    .into_iter()
+                    .flat_map(Readings::all_or_any)
+                {
+                    let text = match in_use.dimension {
+                        Dimension::ReadSegment(place) => path.map(|path| segment(path, place)),
+                        _ => path.map(Some),
+                    };
+                    match text {
+                        Some(Some(text)) => self.text(number, in_use, text, visit),
+                        Some(None) => {}
+                        None => in_use.all(visit),
+                    }
                 }
                 return;
             }
@@ -139,9 +155,12 @@ impl KeyIndex {
                 }
                 return;
             }
-            Dimension::CanonicalHost => {
+            Dimension::ReadHost => {
                 if let Some(host) = request.host() {
-                    self.text(number, in_use, host::canonical(host), visit);
+                    host::any_reading(host, &mut |host| {
+                        self.text(number, in_use, host, visit);
+                        false
+                    });
                 }
                 return;
             }
