@@ -53,6 +53,8 @@ fn in_the_vm_where_envoy_tries_it_a_configuration_is_refused() {
     assert!(!configure(&Runtime::new(), 1, BAD));
     no_room();
     assert!(!configure(&Runtime::new(), 1, GOOD));
+    let said = |(_, line): &(u32, String)| line.contains("make it smaller");
+    assert!(MockHost::logs().iter().any(said));
 }
 
 #[test]

@@ -99,6 +99,15 @@ impl<F: Filter> Books<F> {
             return false;
         };
         if !configured || root.filter.is_some() {
+            if let Some(bytes) = waiting {
+                log::error!(
+                    "{}: config: with {} bytes it may need {} MiB of memory, more than Envoy \
+                     gives (1024, former ones included): make it smaller, or split it into plugins",
+                    F::NAME,
+                    bytes.len(),
+                    room::needed_for(bytes.len()) >> 20
+                );
+            }
             return false;
         }
         root.waiting = waiting.and_then(|bytes| {
