@@ -61,6 +61,7 @@ if [ ${#modules[@]} -gt 0 ]; then
 fi
 if [ ${#tests[@]} -gt 0 ]; then
     step "end to end: ${tests[*]}"
-    cargo test -q -p meshpack-e2e --test e2e -- "${tests[@]}"
+    # As make test compiles it: all members, so the same features.
+    cargo test -q --workspace --test e2e -- "${tests[@]}"
 fi
 step "all green; make test runs the rest"
