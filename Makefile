@@ -73,6 +73,14 @@ servers-tools: ## Install the real servers that paths are tried on, those that a
 servers: build envoy servers-tools ## Try SERVERS_CASES (20000) disguised paths on every real server (a quarter of an hour)
 	SERVERS_CASES=$${SERVERS_CASES:-20000} cargo test -p meshpack-servers --test servers -- --nocapture
 
+.PHONY: mesh-tools
+mesh-tools: ## Build a Kubernetes API into the cache (Go; five minutes once)
+	@./tests/mesh/tools/fill.sh
+
+.PHONY: mesh-test
+mesh-test: build mesh-tools ## Try every Istio manifest on a real Kubernetes API (root; ONLY=name for some)
+	@MESHPACK_MESH_TEST=1 cargo test -p meshpack-mesh --test mesh -- $(ONLY)
+
 .PHONY: demo
 demo: build envoy ## Show every filter at work in a stock Envoy (about two minutes)
 	@$(call run,meshpack-e2e,demo)

@@ -1,0 +1,28 @@
+//! A cluster's API on one machine: kube-apiserver with its etcd, Istio's custom resource
+//! definitions, and an OCI registry with the modules in it. Resources go in by kubectl.
+//!
+//! Everything lives in namespaces of its own (network, mounts, processes): no port, name,
+//! file or rule is shared with the machine or another run, and when the first process of
+//! the namespaces ends, however it ends, the kernel takes away all of it.
+//!
+//! - [`enter`] moves a program into such namespaces by running it again there.
+//! - [`Cluster`] is what runs in them.
+//! - [`run`] runs scenarios on it.
+
+mod cluster;
+mod kube;
+mod manifest;
+mod node;
+mod process;
+mod programs;
+mod registry;
+mod runner;
+
+pub use cluster::Cluster;
+pub use kube::Kubernetes;
+pub use manifest::Manifest;
+pub use node::enter;
+pub use process::Output;
+pub use programs::{Missing, Programs};
+pub use registry::Registry;
+pub use runner::{Scenario, run};
