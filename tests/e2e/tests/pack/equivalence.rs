@@ -3,6 +3,7 @@
 use meshpack_e2e::authz::random::Random;
 use meshpack_e2e::authz::{PEER_ADDRESS, config as authz_config};
 use meshpack_e2e::pack::{PARTS, Services, chained, composed};
+use meshpack_e2e::undisturbed;
 use serde_json::{Value, json};
 
 use super::observed::{self, Observed};
@@ -169,6 +170,10 @@ fn with_status(seen: &Observed, status: u16) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_module_does_what_four_in_a_row_do() {
+    undisturbed(attempt_one_module_does_what_four_in_a_row_do).await;
+}
+
+async fn attempt_one_module_does_what_four_in_a_row_do() {
     const REQUESTS: usize = 4000;
     let seen = compare(&everything(), 6, REQUESTS, "everything").await;
     // The traffic must not have drifted to where there is nothing to compare.
@@ -211,6 +216,10 @@ async fn one_module_does_what_four_in_a_row_do() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn so_with_random_policies_traces_started_and_records_in_the_proxys_log() {
+    undisturbed(attempt_so_with_random_policies_traces_started_and_records_in_the_proxys_log).await;
+}
+
+async fn attempt_so_with_random_policies_traces_started_and_records_in_the_proxys_log() {
     const REQUESTS: usize = 250;
     // Most of it is waiting for metrics that do not change any more.
     let mut runs = tokio::task::JoinSet::new();
@@ -227,6 +236,10 @@ async fn so_with_random_policies_traces_started_and_records_in_the_proxys_log() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_part_is_optional() {
+    undisturbed(attempt_each_part_is_optional).await;
+}
+
+async fn attempt_each_part_is_optional() {
     const REQUESTS: usize = 150;
     let all = everything();
     let mut subsets = vec![json!({})];
