@@ -41,7 +41,16 @@ struct Assigned {
 
 impl Steering {
     /// Decides, and sets the steering header of the request as the filter does.
-    pub(super) fn new(mut config: Config, request: &mut Request) -> anyhow::Result<Self> {
+    pub(super) fn new(config: Config, request: &mut Request) -> anyhow::Result<Self> {
+        let mut config = config
+            .with_secrets(|name| std::env::var(name).ok())
+            .map_err(|problems| {
+                let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                anyhow::anyhow!(
+                    "{}\n(explain takes the secret of a salt from its own environment)",
+                    problems.join("\n")
+                )
+            })?;
         let raw = request.described().encoded_headers();
         let headers = HeaderMap::decode(&raw).context("the headers do not encode")?;
         let head = RequestHead::new(&headers);
@@ -177,6 +186,9 @@ fn because<'r>(
             ),
             _ => String::new(),
         },
+        Reason::Sticky | Reason::Abort if split.salt.is_secret() => {
+            "the hash of salt, its secret part and key decides".to_owned()
+        }
         Reason::Sticky | Reason::Abort => "the hash of salt and key decides".to_owned(),
     }
 }

@@ -27,6 +27,7 @@ fn split(more: &Value) -> Value {
     json!({"splits": [split]})
 }
 
+const STEERING: &str = "x-meshpack-subset";
 const RAMP_START: &str = "2026-11-20T10:00:00Z";
 
 fn good() -> Vec<Value> {
@@ -40,6 +41,9 @@ fn good() -> Vec<Value> {
         [
             json!({}),
             json!({"salt": ""}),
+            json!({"salt": "a", "secretSalt": {"env": "SECRET_1"}}),
+            json!({"secretSalt": {"env": "S"}}),
+            json!({"secretSalt": "none"}),
             json!({"match": {"hosts": ["a*", "*"], "paths": ["/a", "*.png", "/{*}/b/{**}"], "methods": ["GET"], "headers": {"x": "1", ":path": ["a*", ""]}}}),
             json!({"arms": [{"value": "only one", "weight": 0.000001}]}),
             json!({"hash": "unleash"}),
@@ -96,6 +100,9 @@ fn bad() -> Vec<Value> {
             json!({"arms": [{"value": "a", "weight": "1"}]}),
             json!({"hash": "md5"}),
             json!({"hash": "unleash", "arms": [{"value": "a", "weight": 1}]}),
+            json!({"secretSalt": "text"}),
+            json!({"secretSalt": {}}),
+            json!({"secretSalt": {"env": "a-b"}}),
             json!({"stickyBy": []}),
             json!({"stickyBy": ["ip"]}),
             json!({"stickyBy": [{"header": "a", "cookie": "b"}]}),
@@ -107,6 +114,9 @@ fn bad() -> Vec<Value> {
             json!({"onMissingKey": "cookie", "cookie": {"name": "c", "path": "a"}}),
             json!({"onMissingKey": "cookie", "cookie": {"name": "c", "path": "/a;b"}}),
             json!({"onMissingKey": "cookie", "cookie": {"name": "c", "ttl": "1d"}}),
+            json!({"stickyBy": [{"header": "a"}, "sourceIp", {"header": "a"}]}),
+            json!({"stickyBy": [{"header": "Host"}]}),
+            json!({"force": {"header": "Cookie"}}),
             json!({"force": {}}),
             json!({"force": {"query": "a"}}),
             json!({"rules": [{"value": "v2"}]}),
@@ -140,6 +150,14 @@ fn beyond_a_schema() -> Vec<Value> {
             json!({"match": {"paths": ["/{*}a"]}}),
             json!({"ramp": {"arm": "v1", "start": RAMP_START, "steps": [{"after": "0s", "weight": 1}]}}),
             json!({"ramp": {"arm": "v2", "start": RAMP_START, "steps": [{"after": "1s", "weight": 1}, {"after": "0s", "weight": 1}]}}),
+            json!({"stickyBy": [{"header": "a"}, {"header": "A"}]}),
+            json!({"stickyBy": [{"header": STEERING}]}),
+            json!({"force": {"header": "X-Meshpack-Subset"}}),
+            json!({"match": {"headers": {STEERING: "v2"}}}),
+            json!({"rules": [{"match": {"headers": {STEERING: "v2"}}, "value": "v2"}]}),
+            json!({"stickyBy": [{"header": "a"}], "force": {"header": "A"}}),
+            json!({"stickyBy": [{"cookie": "a"}], "force": {"cookie": "a"}}),
+            json!({"onMissingKey": "cookie", "cookie": {"name": "a"}, "force": {"cookie": "a"}}),
             json!({"abort": {"arm": "v2", "baseline": "v2"}}),
             json!({"abort": {"arm": "v2", "baseline": "v1", "cooldown": "1ms"}}),
         ]

@@ -66,6 +66,12 @@ impl RequestMatch {
         })
     }
 
+    /// Whether the header of this (lower-case) name is looked at.
+    #[must_use]
+    pub fn names_header(&self, name: &str) -> bool {
+        self.headers.iter().any(|(own, _)| own == name)
+    }
+
     /// Whether this entry is for the request.
     #[must_use]
     pub fn matches(&self, request: &RequestHead<'_>) -> bool {

@@ -1,11 +1,14 @@
 //! The state as bytes, for shared data.
 
-use super::Tally;
 use super::clients::REMEMBERED;
+use super::places::Places;
 use super::state::State;
+use super::strata::{self, Strata};
+use super::suspects::{self, Suspects};
+use super::{Counts, Tally};
 
 /// First byte; another number means bytes of another release.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 impl State {
     /// The state as bytes.
@@ -19,6 +22,7 @@ impl State {
             sudden.slot_start,
             sudden.run_start,
             steady.block_start,
+            self.places.succeeded,
         ] {
             out.extend_from_slice(&time.to_le_bytes());
         }
@@ -32,10 +36,26 @@ impl State {
         for sum in sums.iter().chain(&steady.logs) {
             out.extend_from_slice(&sum.to_le_bytes());
         }
-        for counts in [sudden.slot, steady.block] {
-            for tally in [counts.canary, counts.baseline] {
-                out.extend_from_slice(&tally.requests.to_le_bytes());
-                out.extend_from_slice(&tally.failures.to_le_bytes());
+        for strata in [&sudden.slot, &steady.block] {
+            let entries = strata.entries();
+            out.extend_from_slice(&(entries.len() as u32).to_le_bytes());
+            for (stratum, counts) in entries {
+                out.extend_from_slice(&stratum.to_le_bytes());
+                for tally in [counts.canary, counts.baseline] {
+                    out.extend_from_slice(&tally.requests.to_le_bytes());
+                    out.extend_from_slice(&tally.failures.to_le_bytes());
+                }
+            }
+        }
+        let places = &self.places;
+        for list in [
+            self.suspects.entries(),
+            &places.served,
+            &places.shared,
+            &places.heads,
+        ] {
+            for number in std::iter::once(&(list.len() as u32)).chain(list) {
+                out.extend_from_slice(&number.to_le_bytes());
             }
         }
         let (ring, added) = self.clients.parts();
@@ -64,6 +84,7 @@ impl State {
         sudden.slot_start = reader.u64()?;
         sudden.run_start = reader.u64()?;
         steady.block_start = reader.u64()?;
+        let succeeded = reader.u64()?;
         let burstiness = &mut steady.burstiness;
         for sum in [
             &mut sudden.log,
@@ -77,10 +98,18 @@ impl State {
         for log in &mut steady.logs {
             *log = reader.f64()?;
         }
-        for counts in [&mut sudden.slot, &mut steady.block] {
-            counts.canary = reader.tally()?;
-            counts.baseline = reader.tally()?;
+        for strata in [&mut sudden.slot, &mut steady.block] {
+            *strata = reader.strata()?;
         }
+        state.suspects = Suspects::from_entries(reader.list(suspects::REMEMBERED)?);
+        let [served, shared, heads] = Places::MOST;
+        state.places = Places {
+            succeeded,
+            served: reader.list(served)?,
+            shared: reader.list(shared)?,
+            heads: reader.list(heads)?,
+        };
+        let sudden = &mut state.sudden;
         sudden.run = reader.u32()?;
         let added = reader.u32()?;
         let mut ring = [0; REMEMBERED];
@@ -110,6 +139,29 @@ impl Reader<'_> {
     /// A finite number; anything else would poison every sum it enters.
     fn f64(&mut self) -> Option<f64> {
         Some(f64::from_bits(self.u64()?)).filter(|number| number.is_finite())
+    }
+
+    /// A list of at most so many numbers.
+    fn list(&mut self, most: usize) -> Option<Vec<u32>> {
+        let length = self.u32()? as usize;
+        let mut numbers = (length <= most).then_some(0..length)?;
+        numbers.try_fold(Vec::with_capacity(length), |mut list, _| {
+            list.push(self.u32()?);
+            Some(list)
+        })
+    }
+
+    fn strata(&mut self) -> Option<Strata> {
+        let length = self.u32()? as usize;
+        let mut numbers = (length <= strata::MOST).then_some(0..length)?;
+        let entries = numbers.try_fold(Vec::with_capacity(length), |mut list, _| {
+            let stratum = self.u32()?;
+            let canary = self.tally()?;
+            let baseline = self.tally()?;
+            list.push((stratum, Counts { canary, baseline }));
+            Some(list)
+        })?;
+        Some(Strata::from_entries(entries))
     }
 
     fn tally(&mut self) -> Option<Tally> {

@@ -8,10 +8,10 @@ use super::{Batch, Outcome, Side, State, Trip};
 use crate::config::{AbortConfig, FailureClasses};
 
 /// SplitMix64: the same runs on every machine.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn bits(&mut self) -> u64 {
+    pub(super) fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -19,11 +19,11 @@ impl Random {
     }
 
     /// In (0, 1).
-    fn unit(&mut self) -> f64 {
+    pub(super) fn unit(&mut self) -> f64 {
         ((self.bits() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
     }
 
-    fn poisson(&mut self, mean: f64) -> u32 {
+    pub(super) fn poisson(&mut self, mean: f64) -> u32 {
         if mean > 30.0 {
             // Normal approximation; the counts are of successes only.
             let (a, b) = (self.unit(), self.unit());
@@ -91,7 +91,7 @@ struct Caught {
     failed: u32,
 }
 
-fn config(rate: f64) -> AbortConfig {
+pub(super) fn config(rate: f64) -> AbortConfig {
     AbortConfig {
         arm: 1,
         baseline: 0,

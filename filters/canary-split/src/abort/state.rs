@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::clients::Clients;
+use super::places::Places;
 use super::steady::{Demands, Steady};
 use super::sudden::Sudden;
+use super::suspects::{Suspected, Suspects};
 use super::{Batch, Side};
 use crate::config::AbortConfig;
 
@@ -25,6 +27,8 @@ pub struct State {
     pub(super) sudden: Sudden,
     pub(super) steady: Steady,
     pub(super) clients: Clients,
+    pub(super) suspects: Suspects,
+    pub(super) places: Places,
 }
 
 fn millis(time: Duration) -> u64 {
@@ -47,9 +51,12 @@ impl State {
             return None;
         }
         if self.latched_until != 0 {
-            *self = Self::default();
+            *self = Self {
+                places: std::mem::take(&mut self.places),
+                ..Self::default()
+            };
         }
-        if batch.no_endpoint {
+        if self.is_gone(now, batch) {
             return Some(self.trip(config, now, Trip::NoEndpoint));
         }
         let demands = Demands {
@@ -58,18 +65,52 @@ impl State {
         };
         self.sudden.advance(now, &self.steady.burstiness);
         self.steady.advance(now, demands);
-        let [canary, baseline] = batch.successes;
-        self.sudden.successes(canary, baseline);
-        self.steady.successes(canary, baseline);
-        for &(side, client) in &batch.failures {
-            if client.is_none_or(|client| self.clients.admit(client)) {
-                self.sudden.failure(now, side);
-                self.steady.failure(side);
+        for &(stratum, [canary, baseline]) in &batch.successes {
+            self.sudden.successes(stratum, canary, baseline);
+            self.steady.successes(stratum, canary, baseline);
+        }
+        for ended in &batch.failures {
+            let counts = ended.client.is_none_or(|client| self.clients.admit(client));
+            if counts {
+                let stratum = self.suspects.stratum(&ended.units);
+                let compared = self.steady.block.has_baseline(stratum);
+                self.sudden.failure(now, stratum, ended.side, compared);
+                self.steady.failure(stratum, ended.side);
+                self.suspects.note(&ended.units);
             }
         }
-        let canary_failed = batch.failures.iter().any(|(side, _)| *side == Side::Canary);
+        let canary_failed = batch
+            .failures
+            .iter()
+            .any(|ended| ended.side == Side::Canary);
         let enough = canary_failed && self.evidence(now, demands) >= demands.threshold;
         enough.then(|| self.trip(config, now, Trip::Failures))
+    }
+
+    /// What is suspected, for the strata of the requests to come.
+    #[must_use]
+    pub fn suspected(&self) -> Suspected {
+        self.suspects.suspected()
+    }
+
+    /// Learns where requests went; whether the canary is gone.
+    fn is_gone(&mut self, now: u64, batch: &Batch) -> bool {
+        for &(side, place) in &batch.served {
+            match side {
+                Side::Canary => self.places.canary_served(place.cluster),
+                Side::Baseline => self.places.baseline_served(place),
+            }
+        }
+        if batch.successes.iter().any(|(_, [canary, _])| *canary > 0) {
+            self.places.succeeded = now;
+        }
+        for (side, place) in &batch.empty {
+            if *side == Side::Baseline {
+                self.places.baseline_went_to(place.cluster);
+            }
+        }
+        let mut empty = batch.empty.iter().filter(|(side, _)| *side == Side::Canary);
+        empty.any(|(_, place)| self.places.is_gone(now, *place))
     }
 
     /// Log of the mixture of both tests, evenly believed in.
@@ -84,6 +125,7 @@ impl State {
     fn trip(&mut self, config: &AbortConfig, now: u64, trip: Trip) -> Trip {
         *self = Self {
             latched_until: now.saturating_add(millis(config.cooldown)).max(1),
+            places: std::mem::take(&mut self.places),
             ..Self::default()
         };
         trip

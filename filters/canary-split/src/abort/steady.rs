@@ -1,9 +1,10 @@
 //! The canary that fails more often than its baseline, but not always: caught
 //! when several blocks of time agree.
 
+use super::Side;
 use super::burstiness::Burstiness;
 use super::evidence::Hypothesis;
-use super::{Counts, Side};
+use super::strata::Strata;
 
 /// How bad the canary may be, evenly believed in.
 const HYPOTHESES: [Hypothesis; COUNT] = [
@@ -26,11 +27,11 @@ const BLOCKS_NEEDED: f64 = 3.0;
 
 /// Logs of the e-values, from block to block. They never fall below the floor,
 /// as in [`super::sudden::Sudden`]. Times are milliseconds since the Unix epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Steady {
     pub(super) logs: [f64; COUNT],
     pub(super) block_start: u64,
-    pub(super) block: Counts,
+    pub(super) block: Strata,
     pub(super) burstiness: Burstiness,
 }
 
@@ -53,17 +54,20 @@ impl Steady {
             .logs_with_block(demands)
             .map(|log| log.max(floor(demands)));
         let block = std::mem::take(&mut self.block);
-        self.burstiness.learn(block.baseline);
+        self.burstiness.learn(block.baseline());
         self.block_start = now;
     }
 
-    pub(super) fn successes(&mut self, canary: u32, baseline: u32) {
-        self.block.canary.add(canary, 0);
-        self.block.baseline.add(baseline, 0);
+    pub(super) fn successes(&mut self, stratum: u32, canary: u32, baseline: u32) {
+        for (side, requests) in [(Side::Canary, canary), (Side::Baseline, baseline)] {
+            if requests > 0 {
+                self.block.add(stratum, side, requests, 0);
+            }
+        }
     }
 
-    pub(super) fn failure(&mut self, side: Side) {
-        self.block.side(side).add(1, 1);
+    pub(super) fn failure(&mut self, stratum: u32, side: Side) {
+        self.block.add(stratum, side, 1, 1);
     }
 
     /// Log of the mixed e-value.
@@ -78,8 +82,11 @@ impl Steady {
         let most = demands.threshold / BLOCKS_NEEDED + (COUNT as f64).ln() / BLOCKS_NEEDED;
         let mut logs = self.logs;
         for (log, hypothesis) in logs.iter_mut().zip(HYPOTHESES) {
-            let gain = hypothesis.gain(&self.block, demands.min_effect) / discount;
-            *log += gain.min(most);
+            let strata = self.block.counts();
+            let gain: f64 = strata
+                .map(|counts| hypothesis.gain(counts, demands.min_effect))
+                .sum();
+            *log += (gain / discount).min(most);
         }
         logs
     }
@@ -117,9 +124,9 @@ mod tests {
             min_effect: 2.0,
         };
         let mut steady = Steady::default();
-        steady.successes(0, 100_000);
+        steady.successes(0, 0, 100_000);
         for _ in 0..100_000 {
-            steady.failure(Side::Canary);
+            steady.failure(0, Side::Canary);
         }
         assert!(steady.verdict(demands) < demands.threshold);
     }

@@ -1,8 +1,9 @@
 //! The canary that fails (nearly) every request: caught within seconds.
 
+use super::Side;
 use super::burstiness::Burstiness;
 use super::evidence::Hypothesis;
-use super::{Counts, Side};
+use super::strata::Strata;
 
 /// It fails, and the baseline does not. One success of the canary outweighs
 /// several failures.
@@ -25,11 +26,11 @@ const RUN_MILLIS: u64 = 4_000;
 ///
 /// The log never falls below 0: a canary that was healthy for days and then dies
 /// must not have to use up its credit first.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Sudden {
     pub(super) log: f64,
     pub(super) slot_start: u64,
-    pub(super) slot: Counts,
+    pub(super) slot: Strata,
     pub(super) run: u32,
     pub(super) run_start: u64,
 }
@@ -38,26 +39,32 @@ impl Sudden {
     /// Closes the slot if it is over.
     pub(super) fn advance(&mut self, now: u64, burstiness: &Burstiness) {
         let age = now.abs_diff(self.slot_start);
-        let full = self.slot.canary.requests >= SLOT_REQUESTS
-            && self.slot.baseline.requests >= SLOT_REQUESTS;
+        let compared = self.slot.compared();
+        let full = compared.canary.requests >= SLOT_REQUESTS
+            && compared.baseline.requests >= SLOT_REQUESTS;
         if age >= SLOT_MAX_MILLIS || (age >= SLOT_MIN_MILLIS && full) {
             self.log = self.log_with_slot(burstiness).max(0.0);
-            self.slot = Counts::default();
+            self.slot = Strata::default();
             self.slot_start = now;
         }
     }
 
-    pub(super) fn successes(&mut self, canary: u32, baseline: u32) {
-        self.slot.canary.add(canary, 0);
-        self.slot.baseline.add(baseline, 0);
+    pub(super) fn successes(&mut self, stratum: u32, canary: u32, baseline: u32) {
+        for (side, requests) in [(Side::Canary, canary), (Side::Baseline, baseline)] {
+            if requests > 0 {
+                self.slot.add(stratum, side, requests, 0);
+            }
+        }
         if canary > 0 {
             self.run = 0;
         }
     }
 
-    pub(super) fn failure(&mut self, now: u64, side: Side) {
-        self.slot.side(side).add(1, 1);
-        if side == Side::Canary {
+    /// Notes a failure; only those beside which the baseline has requests to
+    /// compare with make a run.
+    pub(super) fn failure(&mut self, now: u64, stratum: u32, side: Side, compared: bool) {
+        self.slot.add(stratum, side, 1, 1);
+        if side == Side::Canary && compared {
             if self.run == 0 {
                 self.run_start = now;
             }
@@ -73,6 +80,11 @@ impl Sudden {
     }
 
     fn log_with_slot(&self, burstiness: &Burstiness) -> f64 {
-        self.log + DEAD.gain(&self.slot, 1.0) / burstiness.discount_of_runs()
+        let gain: f64 = self
+            .slot
+            .counts()
+            .map(|counts| DEAD.gain(counts, 1.0))
+            .sum();
+        self.log + gain / burstiness.discount_of_runs()
     }
 }

@@ -3,11 +3,16 @@
 
 mod allocation;
 mod hash;
+mod salt;
 mod schedule;
+mod siphash;
 
 pub use allocation::{Allocation, Share};
 pub use hash::{Hash, hash};
+pub use salt::Salt;
 pub use schedule::{Interpolation, Ramp, Schedule, Step};
+
+pub(crate) use siphash::siphash;
 
 #[cfg(test)]
 mod tests;

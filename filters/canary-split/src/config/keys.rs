@@ -16,8 +16,30 @@ pub struct Force {
     pub cookie: Option<String>,
 }
 
+/// Names that a split uses already.
+pub(super) struct Taken<'a> {
+    /// The steering header.
+    pub(super) steering: Option<&'a str>,
+    /// `stickyBy`.
+    pub(super) sticky: &'a [KeySource],
+    /// `onMissingKey`.
+    pub(super) minted: Option<&'a MissingKey>,
+}
+
 #[cold]
-pub(super) fn read_source(value: &Value<'_>) -> Option<KeySource> {
+pub(super) fn read_sources(value: &Value<'_>, steering: Option<&str>) -> Option<Vec<KeySource>> {
+    let mut seen = Vec::new();
+    value.non_empty_list_of(|item| {
+        let source = read_source(item, steering)?;
+        if seen.contains(&source) {
+            return item.problem("is never reached, it stands further up already: leave it out");
+        }
+        seen.push(source.clone());
+        Some(source)
+    })
+}
+
+fn read_source(value: &Value<'_>, steering: Option<&str>) -> Option<KeySource> {
     if let Node::String(word) = value.node() {
         if word == "sourceIp" {
             return Some(KeySource::SourceIp);
@@ -27,7 +49,10 @@ pub(super) fn read_source(value: &Value<'_>) -> Option<KeySource> {
         ));
     }
     let mut fields = value.object()?;
-    let header = fields.get("header").map(|name| read_name(&name));
+    let header = fields.get("header").map(|name| {
+        let header = read_header(&name, "x-user-id")?;
+        not_steering(&name, header, steering)
+    });
     let cookie = fields.get("cookie").map(|name| read_name(&name));
     let claim = fields.get("claim").map(|name| {
         let text = name.non_empty_string()?;
@@ -37,11 +62,42 @@ pub(super) fn read_source(value: &Value<'_>) -> Option<KeySource> {
         Some(text)
     });
     match (header, cookie, claim) {
-        (Some(name), None, None) => Some(KeySource::Header(name?.to_ascii_lowercase())),
+        (Some(name), None, None) => Some(KeySource::Header(name?)),
         (None, Some(name), None) => Some(KeySource::Cookie(name?.to_owned())),
         (None, None, Some(name)) => Some(KeySource::claim(name?)),
         _ => value.problem("names not exactly one source: use one of header, cookie and claim"),
     }
+}
+
+fn not_steering(value: &Value<'_>, header: String, steering: Option<&str>) -> Option<String> {
+    if steering == Some(header.as_str()) {
+        return value.problem(format!(
+            "{header:?} is the steering header, which is overwritten on every request so that \
+             nobody forges it: use a header of its own"
+        ));
+    }
+    Some(header)
+}
+
+/// The lower-case name of a header that requests can carry for this filter.
+#[cold]
+pub(super) fn read_header(value: &Value<'_>, example: &str) -> Option<String> {
+    let name = value.non_empty_string()?;
+    if name.starts_with(':') || check_name(name.as_bytes()).is_err() {
+        return value.problem(format!(
+            "{name:?} is not a header name: use letters, digits and -, as in {example:?}"
+        ));
+    }
+    let name = name.to_ascii_lowercase();
+    if matches!(
+        name.as_str(),
+        "host" | "cookie" | "content-length" | "transfer-encoding" | "connection"
+    ) {
+        return value.problem(format!(
+            "{name:?} means something else to every server: use a header of your own, as in {example:?}"
+        ));
+    }
+    Some(name)
 }
 
 /// A header or cookie name; both are tokens (RFC 9110, RFC 6265).
@@ -113,19 +169,39 @@ fn read_cookie(value: &Value<'_>) -> Option<MintedCookie> {
 }
 
 #[cold]
-pub(super) fn read_force(value: &Value<'_>) -> Option<Force> {
+pub(super) fn read_force(value: &Value<'_>, taken: &Taken<'_>) -> Option<Force> {
     let mut fields = value.object()?;
-    let header = fields.get("header").map(|name| read_name(&name));
-    let cookie = fields.get("cookie").map(|name| read_name(&name));
+    let header = fields.get("header").map(|name| {
+        let header = not_steering(&name, read_header(&name, "x-canary")?, taken.steering)?;
+        if taken
+            .sticky
+            .iter()
+            .any(|source| matches!(source, KeySource::Header(own) if *own == header))
+        {
+            return name.problem(IS_THE_KEY);
+        }
+        Some(header)
+    });
+    let cookie = fields.get("cookie").map(|name| {
+        let cookie = read_name(&name)?;
+        let sticky = |source: &KeySource| matches!(source, KeySource::Cookie(own) if own == cookie);
+        let minted = matches!(taken.minted, Some(MissingKey::Cookie(own)) if own.name == cookie);
+        if minted || taken.sticky.iter().any(sticky) {
+            return name.problem(IS_THE_KEY);
+        }
+        Some(cookie)
+    });
     if header.is_none() && cookie.is_none() {
         return value.problem("names nothing that could force: give a header or a cookie");
     }
     Some(Force {
-        header: header
-            .map_or(Some(None), |name| name.map(Some))?
-            .map(str::to_ascii_lowercase),
+        header: header.map_or(Some(None), |name| name.map(Some))?,
         cookie: cookie
             .map_or(Some(None), |name| name.map(Some))?
             .map(str::to_owned),
     })
 }
+
+/// One value can not both be a user's id and name an arm.
+const IS_THE_KEY: &str = "carries the id that the split is sticky by, so a user called like \
+                          an arm would be forced into it: use a name of its own";

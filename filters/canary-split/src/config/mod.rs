@@ -2,16 +2,21 @@
 
 mod abort;
 mod arms;
+mod identity;
 mod keys;
+mod label;
+mod secret;
 
-use meshpack_sdk::check_name;
 use meshpack_sdk::config::Value;
 use meshpack_sdk::matching::{MatchIndex, RequestMatch};
+use meshpack_sdk::metrics::label::push_value;
 
 pub use abort::{AbortConfig, FailureClasses};
 pub use keys::Force;
+pub use label::{LONGEST, label, tagged};
+pub use secret::{DEFAULT_SECRET, Secret};
 
-use crate::assign::{Hash, Schedule};
+use crate::assign::{Hash, Salt, Schedule};
 use crate::request::{KeySource, MissingKey};
 
 /// Name of the steering header unless the configuration gives another.
@@ -34,7 +39,11 @@ pub struct Split {
     /// Metric label.
     pub name: String,
     /// What the client's id is hashed with.
-    pub salt: String,
+    pub salt: Salt,
+    /// Where the salt's secret part comes from.
+    pub secret: Secret,
+    /// Digest of `match` as written.
+    pub traffic: u64,
     /// Whose bucketing.
     pub hash: Hash,
     /// Values of the steering header; the first is the default arm.
@@ -62,11 +71,11 @@ impl Config {
     pub fn read(value: &Value<'_>) -> Option<Self> {
         let mut fields = value.object()?;
         let header = match fields.get("header") {
-            Some(header) => read_header_name(&header),
+            Some(header) => keys::read_header(&header, DEFAULT_HEADER),
             None => Some(DEFAULT_HEADER.to_owned()),
         };
         let splits = fields.get("splits").map(|splits| {
-            let read = splits.list_of(read_split);
+            let read = splits.list_of(|split| read_split(split, header.as_deref()));
             check_unique_names(&splits);
             read
         });
@@ -83,17 +92,21 @@ impl Config {
     }
 }
 
+/// Reads a split; `steering` is the name of the steering header, if that is right.
 #[cold]
-fn read_split(value: &Value<'_>) -> Option<(RequestMatch, Split)> {
+fn read_split(value: &Value<'_>, steering: Option<&str>) -> Option<(RequestMatch, Split)> {
     let mut fields = value.object()?;
     let name = fields
         .required("name")
         .and_then(|name| name.non_empty_string());
-    let matcher = match fields.get("match") {
-        Some(matcher) => RequestMatch::read(&matcher),
+    let matcher = fields.get("match");
+    let traffic = identity::digest(matcher.as_ref().map(Value::node));
+    let matcher = match matcher {
+        Some(matcher) => read_match(&matcher, steering),
         None => Some(RequestMatch::any()),
     };
     let salt = fields.get("salt").map(|salt| salt.string());
+    let secret = secret::read(fields.get("secretSalt"));
     let hash = match fields.get("hash") {
         Some(hash) => hash.one_of(&[("flagd", Hash::Flagd), ("unleash", Hash::Unleash)]),
         None => Some(Hash::Flagd),
@@ -103,14 +116,21 @@ fn read_split(value: &Value<'_>) -> Option<(RequestMatch, Split)> {
         .and_then(|arms| arms::read(&arms, hash));
     let values: &[String] = arms.as_ref().map_or(&[], |arms| &arms.values);
     let sticky_by = match fields.get("stickyBy") {
-        Some(sources) => sources.non_empty_list_of(keys::read_source),
+        Some(sources) => keys::read_sources(&sources, steering),
         None => Some(Vec::new()),
     };
     let on_missing_key = keys::read_missing(fields.get("onMissingKey"), fields.get("cookie"));
-    let force = fields.get("force").map(|force| keys::read_force(&force));
+    let taken = keys::Taken {
+        steering,
+        sticky: sticky_by.as_deref().unwrap_or_default(),
+        minted: on_missing_key.as_ref(),
+    };
+    let force = fields
+        .get("force")
+        .map(|force| keys::read_force(&force, &taken));
     let rules = fields
         .get("rules")
-        .map(|rules| rules.list_of(|rule| read_rule(rule, values)));
+        .map(|rules| rules.list_of(|rule| read_rule(rule, values, steering)));
     let ramp = fields
         .get("ramp")
         .map(|ramp| arms::read_ramp(&ramp, arms.as_ref()));
@@ -126,7 +146,9 @@ fn read_split(value: &Value<'_>) -> Option<(RequestMatch, Split)> {
         .into_iter()
         .unzip();
     let split = Split {
-        salt: salt.map_or(Some(name.as_str()), |salt| salt)?.to_owned(),
+        salt: Salt::open(salt.map_or(Some(name.as_str()), |salt| salt)?),
+        secret: secret?,
+        traffic,
         name,
         hash,
         schedule: Schedule::new(hash, arms.shares, ramp),
@@ -142,11 +164,15 @@ fn read_split(value: &Value<'_>) -> Option<(RequestMatch, Split)> {
 }
 
 #[cold]
-fn read_rule(value: &Value<'_>, arms: &[String]) -> Option<(RequestMatch, usize)> {
+fn read_rule(
+    value: &Value<'_>,
+    arms: &[String],
+    steering: Option<&str>,
+) -> Option<(RequestMatch, usize)> {
     let mut fields = value.object()?;
     let matcher = fields
         .required("match")
-        .and_then(|matcher| RequestMatch::read(&matcher));
+        .and_then(|matcher| read_match(&matcher, steering));
     let arm = fields
         .required("value")
         .and_then(|arm| read_arm(&arm, arms));
@@ -169,24 +195,18 @@ fn read_arm(value: &Value<'_>, arms: &[String]) -> Option<usize> {
     })
 }
 
+/// A `match` that does not look at the steering header: what it carries before
+/// it is overwritten comes from the client.
 #[cold]
-fn read_header_name(value: &Value<'_>) -> Option<String> {
-    let name = value.non_empty_string()?;
-    if name.starts_with(':') || check_name(name.as_bytes()).is_err() {
-        return value.problem(format!(
-            "{name:?} is not a header name: use letters, digits and -, as in \"{DEFAULT_HEADER}\""
-        ));
+fn read_match(value: &Value<'_>, steering: Option<&str>) -> Option<RequestMatch> {
+    let matcher = RequestMatch::read(value)?;
+    match steering {
+        Some(steering) if matcher.names_header(steering) => value.problem(format!(
+            "looks at {steering}, the steering header, which carries what the client wrote \
+             until it is overwritten: match another header, or use force"
+        )),
+        _ => Some(matcher),
     }
-    let name = name.to_ascii_lowercase();
-    if matches!(
-        name.as_str(),
-        "host" | "cookie" | "content-length" | "transfer-encoding" | "connection"
-    ) {
-        return value.problem(format!(
-            "{name:?} means something else to every server: use a header of your own, as in \"{DEFAULT_HEADER}\""
-        ));
-    }
-    Some(name)
 }
 
 /// Two splits of one name would share their metrics, their abort and, without a
@@ -205,13 +225,21 @@ fn check_unique_names(splits: &Value<'_>) {
             .find(|(key, _)| *key == "name");
         if let Some((_, name)) = name
             && let meshpack_sdk::config::Node::String(text) = name.node()
-            && !seen.insert(text.as_str())
+            && !seen.insert(series(text))
         {
             name.problem::<()>(format!(
                 "{text:?} is the name of two splits: give each its own"
             ));
         }
     }
+}
+
+/// What of a name is left in a stat's name.
+#[cold]
+fn series(name: &str) -> String {
+    let mut out = String::new();
+    push_value(&mut out, label(name).as_bytes(), LONGEST);
+    out
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ fn every_field_is_read() {
         panic!("one split");
     };
     assert_eq!(
-        (split.name.as_str(), split.salt.as_str()),
+        (split.name.as_str(), split.salt.text()),
         ("payments", "payments-2026-11")
     );
     assert_eq!(split.hash, Hash::Flagd);
@@ -98,7 +98,7 @@ fn defaults_are_those_of_the_documentation() {
     let config = read(&split(r#""abort": {"arm": "v2", "baseline": "v1"}"#));
     assert_eq!(config.header, "x-meshpack-subset");
     let split = &config.splits[0];
-    assert_eq!((split.salt.as_str(), split.hash), ("s", Hash::Flagd));
+    assert_eq!((split.salt.text(), split.hash), ("s", Hash::Flagd));
     assert_eq!(split.on_missing_key, MissingKey::Random);
     let abort = split.abort.as_ref().unwrap();
     assert_eq!((abort.false_positive_rate, abort.min_effect), (1e-6, 2.0));
@@ -167,7 +167,7 @@ fn problems_name_place_and_remedy() {
         ),
         (
             &split(r#""stickyBy": [{"header": "a b"}]"#),
-            r#"splits[0].stickyBy[0].header: "a b" is not a name: use letters, digits and -._"#,
+            r#"splits[0].stickyBy[0].header: "a b" is not a header name: use letters, digits and -, as in "x-user-id""#,
         ),
         (
             &split(r#""onMissingKey": "cookie""#),
@@ -221,7 +221,7 @@ fn problems_name_place_and_remedy() {
         ),
         (
             &split(r#""sticky": []"#),
-            "splits[0].sticky: unknown key; known keys here: name, match, salt, hash, arms, stickyBy, onMissingKey, cookie, force, rules, ramp, abort",
+            "splits[0].sticky: unknown key; known keys here: name, match, salt, secretSalt, hash, arms, stickyBy, onMissingKey, cookie, force, rules, ramp, abort",
         ),
     ] {
         let found = problems(json);

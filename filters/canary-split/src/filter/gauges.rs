@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use meshpack_sdk::metrics::{Gauge, label};
+use meshpack_sdk::metrics::Gauge;
+use meshpack_sdk::metrics::label::stat_name;
 use meshpack_sdk::{HostError, clock};
 
-use super::MAX_LABEL;
-use crate::config::Split;
+use crate::config::{LONGEST, Split, label};
 
 /// One gauge per arm, in millionths of the split's traffic.
 #[derive(Debug)]
@@ -19,12 +19,9 @@ impl Weights {
     /// Defines the gauges and sets them.
     pub(super) fn publish(split: &Split) -> Result<Self, HostError> {
         let gauges = split.arms.iter().map(|arm| {
-            let labels = [("split", split.name.as_bytes()), ("arm", arm.as_bytes())];
-            Gauge::define(&label::stat_name(
-                "meshpack_canary_weight",
-                labels,
-                MAX_LABEL,
-            ))
+            let (split, arm) = (label(&split.name), label(arm));
+            let labels = [("split", split.as_bytes()), ("arm", arm.as_bytes())];
+            Gauge::define(&stat_name("meshpack_canary_weight", labels, LONGEST))
         });
         let mut weights = Self {
             gauges: gauges.collect::<Result<_, _>>()?,

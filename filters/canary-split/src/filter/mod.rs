@@ -6,17 +6,18 @@ mod watch;
 
 use std::time::Duration;
 
-use meshpack_sdk::attributes::Attribute;
+use meshpack_sdk::attributes::{Attribute, Text};
 use meshpack_sdk::config::{Problem, Value};
 use meshpack_sdk::matching::{MatchIndex, RequestHead};
-use meshpack_sdk::metrics::{Counter, label};
+use meshpack_sdk::metrics::Counter;
+use meshpack_sdk::metrics::label::stat_name;
 use meshpack_sdk::{
-    Filter, Flow, HeaderMap, HostError, Log, RequestHeaders, ResponseHeaders, ResponseTrailers,
-    Shutdown, clock,
+    Filter, Flow, HostError, Log, RequestHeaders, ResponseHeaders, ResponseTrailers, Shutdown,
+    clock,
 };
 
 use crate::abort::Side;
-use crate::config::{Config, Split};
+use crate::config::{Config, LONGEST, Split, label};
 use crate::request::{Decision, MissingKey, Reason};
 use gauges::Weights;
 use proxy::Proxy;
@@ -24,9 +25,6 @@ use watch::{Watch, Watched};
 
 /// How often ramps are published and observations are shared.
 const TICK: Duration = Duration::from_secs(1);
-
-/// Label values are cut at this length.
-const MAX_LABEL: usize = 100;
 
 /// Steers requests to the arms of traffic splits by setting a header.
 #[derive(Debug)]
@@ -63,11 +61,11 @@ fn refused(what: &str) -> impl Fn(HostError) -> Vec<Problem> {
 }
 
 impl Running {
-    fn start(split: Split) -> Result<Self, Vec<Problem>> {
+    fn start(split: Split, steering: &str) -> Result<Self, Vec<Problem>> {
         let weights = Weights::publish(&split).map_err(refused("a gauge"))?;
         let watch = split.abort.clone();
         let watch = watch
-            .map(|abort| Watch::start(&split, abort))
+            .map(|abort| Watch::start(&split, steering, abort))
             .transpose()
             .map_err(refused("a metric"))?;
         Ok(Self {
@@ -85,14 +83,15 @@ impl Running {
         };
         if counter.is_none() {
             let arm = self.split.arms.get(decision.arm);
-            let name = label::stat_name(
+            let arm = arm.map_or_else(Default::default, |arm| label(arm));
+            let name = stat_name(
                 "meshpack_canary_requests_total",
                 [
-                    ("split", self.split.name.as_bytes()),
-                    ("arm", arm.map_or(&b""[..], |arm| arm.as_bytes())),
+                    ("split", label(&self.split.name).as_bytes()),
+                    ("arm", arm.as_bytes()),
                     ("reason", decision.reason.label().as_bytes()),
                 ],
-                MAX_LABEL,
+                LONGEST,
             );
             *counter = Counter::define(&name).ok();
         }
@@ -106,17 +105,17 @@ impl Running {
         &self,
         number: usize,
         decision: &Decision,
-        headers: &HeaderMap<'_>,
+        request: &RequestHead<'_>,
     ) -> Option<Stream> {
         let set_cookie = match (&self.split.on_missing_key, decision.minted) {
             (MissingKey::Cookie(cookie), Some(id)) => {
-                let secure = headers.get(b"x-forwarded-proto") == Some(b"https");
+                let secure = request.headers().get(b"x-forwarded-proto") == Some(b"https");
                 Some(cookie.set_cookie(id, secure))
             }
             _ => None,
         };
         let watch = self.watch.as_ref();
-        let watched = watch.and_then(|watch| watch.watched(decision, headers));
+        let watched = watch.and_then(|watch| watch.watched(decision, request));
         (set_cookie.is_some() || watched.is_some()).then_some(Stream {
             set_cookie,
             watched: watched.map(|watched| (number, watched)),
@@ -134,11 +133,14 @@ impl Filter for CanarySplit {
     }
 
     fn start(config: Config) -> Result<Self, Vec<Problem>> {
-        let splits = config.splits.into_iter().map(Running::start);
+        let config = config.with_secrets(|name| std::env::var(name).ok())?;
+        let splits = config.splits.into_iter();
+        let splits = splits.map(|split| Running::start(split, &config.header));
+        let splits = splits.collect::<Result<_, _>>()?;
         Ok(Self {
             header: config.header,
             index: config.index,
-            splits: splits.collect::<Result<_, _>>()?,
+            splits,
         })
     }
 
@@ -162,7 +164,7 @@ impl Filter for CanarySplit {
         let mut proxy = Proxy::new(cx, running.watch.as_ref());
         let decision = running.split.decide(number, &request, &mut proxy);
         running.count(&decision);
-        *stream = running.remember(number, &decision, &headers);
+        *stream = running.remember(number, &decision, &request);
         let arm = running.split.arms.get(decision.arm);
         let value = arm.map_or(&b""[..], |arm| arm.as_bytes());
         if let Err(error) = cx.set_header(self.header.as_bytes(), value) {
@@ -194,7 +196,7 @@ impl Filter for CanarySplit {
                 return Flow::Continue;
             }
         }
-        self.observe(stream, |attribute| cx.attribute(attribute));
+        self.observe(stream, cx);
         Flow::Continue
     }
 
@@ -207,13 +209,13 @@ impl Filter for CanarySplit {
         {
             watched.note_grpc_status(status);
         }
-        self.observe(stream, |attribute| cx.attribute(attribute));
+        self.observe(stream, cx);
     }
 
     /// Only in modules that are told the end of streams: what has not been
     /// observed by then broke off before its gRPC status.
     fn on_log(&mut self, cx: &mut Log<'_>, mut stream: Option<Stream>) {
-        self.observe(&mut stream, |attribute| cx.attribute(attribute));
+        self.observe(&mut stream, cx);
     }
 
     fn tick_period(&self) -> Option<Duration> {
@@ -242,20 +244,38 @@ impl Filter for CanarySplit {
 
 impl CanarySplit {
     /// Notes what the response says about its arm, once, and forgets the stream.
-    fn observe(
-        &mut self,
-        stream: &mut Option<Stream>,
-        read: impl Fn(&Attribute<i64>) -> Result<Option<i64>, HostError>,
-    ) {
+    fn observe(&mut self, stream: &mut Option<Stream>, seen: &impl Seen) {
         let Some((number, watched)) = stream.take().and_then(|stream| stream.watched) else {
             return;
         };
         let running = self.splits.get_mut(number);
         if let Some(watch) = running.and_then(|running| running.watch.as_mut()) {
-            watch.observe(read, &watched);
+            watch.observe(seen, &watched);
         }
     }
 }
+
+/// What a phase after the request's headers lets us read.
+trait Seen {
+    fn number(&self, attribute: &Attribute<i64>) -> Option<i64>;
+    fn text(&self, attribute: &Attribute<Text<'static>>) -> Option<&[u8]>;
+}
+
+macro_rules! seen {
+    ($($phase:ident),*) => {$(
+        impl Seen for $phase<'_> {
+            fn number(&self, attribute: &Attribute<i64>) -> Option<i64> {
+                self.attribute(attribute).ok().flatten()
+            }
+
+            fn text(&self, attribute: &Attribute<Text<'static>>) -> Option<&[u8]> {
+                $phase::text(self, attribute).ok().flatten()
+            }
+        }
+    )*};
+}
+
+seen!(ResponseHeaders, ResponseTrailers, Log);
 
 /// The side of the comparison that a request belongs to, if any. Forced requests
 /// and those without a key that went to the first arm were not assigned by

@@ -224,3 +224,49 @@ fn an_id_cookie_is_set_on_the_response() {
         "the steering header and the cookie"
     );
 }
+
+/// Two plugins of one proxy, as two listeners have them.
+#[test]
+fn splits_of_one_name_have_a_latch_each() {
+    let mut first = plugin(ABORT);
+    let other = format!(r#", "salt": "other"{ABORT}"#);
+    let mut second: Plugin<CanarySplit> = Plugin::configure(&config(&other)).unwrap();
+    exchange(&mut first, SECOND, 503, 1 << 1);
+    let user = (0..).map(|number| format!("user-{number}"));
+    let user = user
+        .take(100)
+        .find(|user| arm(&mut second, &[("x-user", user)]).as_deref() == Some("v2"));
+    assert!(user.is_some(), "the second canary is still on");
+    MockHost::advance(Duration::from_secs(1));
+    second.tick();
+    assert_eq!(
+        arm(&mut first, &[("x-user", SECOND)]).as_deref(),
+        Some("v1")
+    );
+    first.tick();
+    assert_eq!(MockHost::metric(ABORTED), 1);
+    MockHost::advance(Duration::from_secs(60));
+    first.tick();
+    assert_eq!(MockHost::metric(ABORTED), 0);
+}
+
+#[test]
+fn names_of_more_than_a_label_keep_their_own_series() {
+    let long = "n".repeat(100);
+    let split = |end: &str| {
+        format!(
+            r#"{{"name": "{long}{end}", "match": {{"hosts": ["{end}"]}}, "abort": {{"arm": "v2", "baseline": "v1"}},
+                "arms": [{{"value": "v1", "weight": 50}}, {{"value": "v2", "weight": 50}}]}}"#
+        )
+    };
+    MockHost::reset();
+    let config = format!(r#"{{"splits": [{}, {}]}}"#, split("a"), split("b"));
+    let _plugin: Plugin<CanarySplit> = Plugin::configure(&config).unwrap();
+    let series = |metric: &str| {
+        let names = MockHost::metric_names();
+        names.iter().filter(|name| name.starts_with(metric)).count()
+    };
+    assert_eq!(series("meshpack_canary_aborted"), 2);
+    assert_eq!(series("meshpack_canary_latch"), 2);
+    assert_eq!(series("meshpack_canary_weight"), 4);
+}

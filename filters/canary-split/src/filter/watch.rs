@@ -1,18 +1,26 @@
 //! Watching a canary: what its responses say, shared by all workers.
 
-use meshpack_sdk::attributes::{self, Attribute};
-use meshpack_sdk::metrics::{Counter, Gauge, label};
+use meshpack_sdk::attributes;
+use meshpack_sdk::matching::RequestHead;
+use meshpack_sdk::metrics::label::stat_name;
+use meshpack_sdk::metrics::{Counter, Gauge};
 use meshpack_sdk::shared::SharedData;
-use meshpack_sdk::{Filter, HeaderMap, HostError, clock};
+use meshpack_sdk::{Filter, HostError, clock};
 
-use super::{CanarySplit, MAX_LABEL, side};
-use crate::abort::{Batch, Observation, Outcome, Side, State, Trip, classify};
-use crate::config::{AbortConfig, Split};
-use crate::request::Decision;
+use super::{CanarySplit, Seen, side};
+use crate::abort::{
+    Batch, Ended, Observation, Outcome, Side, State, Suspected, Trip, Units, classify,
+};
+use crate::config::{AbortConfig, LONGEST, Split, label, tagged};
+use crate::request::{Decision, without_port};
 
 /// A worker shares failures as they happen, up to this many times between two
 /// ticks; in an outage the rest waits for the tick.
 const URGENT_PER_TICK: u32 = 64;
+
+/// Of how many successful requests of each arm a worker asks between two ticks
+/// where they went.
+const ASKED_PER_TICK: u32 = 4;
 
 /// The abort of one split.
 #[derive(Debug)]
@@ -25,18 +33,25 @@ pub(super) struct Watch {
     data: SharedData,
     key: String,
     /// 1 while the canary is out; an atomic in Envoy, so every worker knows at
-    /// once, for the price of a scalar host call.
+    /// once, for the price of a scalar host call. Only this experiment has it.
+    latch: Gauge,
+    /// 1 while the canary of any split of this name is out, for people.
     aborted: Gauge,
     aborts: Counter,
     batch: Batch,
     urgent: u32,
+    /// Successful requests of the canary and of the baseline that were asked.
+    asked: [u32; 2],
+    /// What is suspected, as far as this worker knows.
+    suspected: Suspected,
+    /// Keys the hashes of what requests have in common; the same in all workers.
+    seed: u32,
 }
 
 /// What is remembered of a request that is watched.
 #[derive(Debug)]
 pub(super) struct Watched {
-    side: Side,
-    client: Option<u32>,
+    ended: Ended,
     /// Whether the gRPC status is wanted.
     grpc: bool,
     grpc_status: Option<i64>,
@@ -56,78 +71,133 @@ impl Watched {
 }
 
 impl Watch {
-    pub(super) fn start(split: &Split, config: AbortConfig) -> Result<Self, HostError> {
-        let name = |metric| label::stat_name(metric, [("split", split.name.as_bytes())], MAX_LABEL);
+    pub(super) fn start(
+        split: &Split,
+        steering: &str,
+        config: AbortConfig,
+    ) -> Result<Self, HostError> {
+        let identity = split.identity(steering, &config);
+        let name = |metric, split: &str| stat_name(metric, [("split", split.as_bytes())], LONGEST);
+        let plain = label(&split.name);
         let arm = |at: usize| split.arms.get(at).cloned().unwrap_or_default();
         let (canary, baseline) = (arm(config.arm), arm(config.baseline));
+        let data = SharedData::new(CanarySplit::NAME);
         let watch = Self {
-            // A new salt or another arm is a new experiment; anything else in the
-            // configuration may change without giving a bad canary a new chance.
-            key: format!("abort/{}/{}/{canary}/{baseline}", split.name, split.salt),
+            key: format!("abort/{identity:016x}"),
             config,
             split: split.name.clone(),
             arm: canary,
             baseline,
-            data: SharedData::new(CanarySplit::NAME),
-            aborted: Gauge::define(&name("meshpack_canary_aborted"))?,
-            aborts: Counter::define(&name("meshpack_canary_aborts_total"))?,
+            latch: Gauge::define(&name(
+                "meshpack_canary_latch",
+                &tagged(&split.name, '#', identity),
+            ))?,
+            aborted: Gauge::define(&name("meshpack_canary_aborted", &plain))?,
+            aborts: Counter::define(&name("meshpack_canary_aborts_total", &plain))?,
             batch: Batch::default(),
             urgent: 0,
+            asked: [0, 0],
+            suspected: Suspected::default(),
+            seed: seed(&data)?,
+            data,
         };
         // The gauge outlives configurations.
-        watch.aborted.set(u64::from(watch.is_latched()));
+        watch.set_latch(watch.is_latched());
         Ok(watch)
     }
 
     pub(super) fn is_aborted(&self) -> bool {
-        self.aborted.value().is_ok_and(|value| value != 0)
+        self.latch.value().is_ok_and(|value| value != 0)
     }
 
     /// Whether the end of this request will be looked at.
-    pub(super) fn watched(&self, decision: &Decision, headers: &HeaderMap<'_>) -> Option<Watched> {
+    pub(super) fn watched(
+        &self,
+        decision: &Decision,
+        request: &RequestHead<'_>,
+    ) -> Option<Watched> {
         let side = side(&self.config, decision)?;
-        let content_type = headers.get(b"content-type");
+        let content_type = request.headers().get(b"content-type");
         Some(Watched {
-            side,
-            client: decision.client,
+            ended: Ended {
+                side,
+                client: decision.client,
+                units: Units::of(self.seed, request),
+            },
             grpc: self.config.failures.grpc
                 && content_type.is_some_and(|kind| kind.starts_with(b"application/grpc")),
             grpc_status: None,
         })
     }
 
-    pub(super) fn observe(
-        &mut self,
-        read: impl Fn(&Attribute<i64>) -> Result<Option<i64>, HostError>,
-        watched: &Watched,
-    ) {
-        let number = |attribute| read(attribute).ok().flatten();
-        let code = number(&attributes::RESPONSE_CODE).and_then(|code| u32::try_from(code).ok());
-        let seen = Observation {
+    /// Judges a response. Costs two attributes: its status, and the client's
+    /// address or, where the status leaves it open, the response flags too.
+    pub(super) fn observe(&mut self, seen: &impl Seen, watched: &Watched) {
+        let code = seen.number(&attributes::RESPONSE_CODE);
+        let code = code.and_then(|code| u32::try_from(code).ok());
+        let plain = code.is_some_and(|code| (100..400).contains(&code));
+        let plain = plain && (!watched.grpc || watched.grpc_status == Some(0));
+        let flags = if plain {
+            None
+        } else {
+            seen.number(&attributes::RESPONSE_FLAGS)
+        };
+        let observation = Observation {
             code: code.filter(|&code| code > 0),
-            flags: number(&attributes::RESPONSE_FLAGS).unwrap_or(0) as u64,
+            flags: flags.unwrap_or(0) as u64,
             grpc_status: watched.grpc_status,
         };
-        let outcome = classify(&seen, self.config.failures);
-        self.note(watched.side, outcome, watched.client);
-    }
-
-    fn note(&mut self, side: Side, outcome: Outcome, client: Option<u32>) {
-        self.batch.note(side, outcome, client);
+        let outcome = classify(&observation, self.config.failures);
+        if outcome == Outcome::Unknown {
+            return;
+        }
+        let mut ended = watched.ended;
+        if let Some(address) = seen.text(&attributes::SOURCE_ADDRESS) {
+            ended.units = ended.units.with_address(self.seed, without_port(address));
+        }
+        match outcome {
+            Outcome::Unknown => {}
+            Outcome::Success => {
+                self.batch.success(&ended, &self.suspected);
+                let [canary, baseline] = &mut self.asked;
+                let asked = match ended.side {
+                    Side::Canary => canary,
+                    Side::Baseline => baseline,
+                };
+                if *asked < ASKED_PER_TICK {
+                    *asked += 1;
+                    self.batch.served(&ended, self.cluster(seen));
+                }
+            }
+            Outcome::Failure => self.batch.failure(ended),
+            Outcome::NoEndpoint => self.batch.no_endpoint(ended, self.cluster(seen)),
+        }
         if self.batch.is_urgent() && self.urgent < URGENT_PER_TICK {
             self.urgent += 1;
             self.share();
         }
     }
 
+    /// Hash of the cluster that the route chose; 0 without one.
+    fn cluster(&self, seen: &impl Seen) -> u32 {
+        let name = seen.text(&attributes::CLUSTER_NAME);
+        name.map_or(0, |name| Units::cluster(self.seed, name))
+    }
+
     pub(super) fn tick(&mut self) {
         self.urgent = 0;
+        self.asked = [0, 0];
         if !self.batch.is_empty() {
             self.share();
         }
         // In this order: an abort between the two questions is then seen.
-        if self.is_aborted() && !self.is_latched() {
-            self.open();
+        if self.is_aborted() {
+            if self.is_latched() {
+                // A split of the same name may have opened its own.
+                self.aborted.set(1);
+            } else {
+                self.open();
+            }
         }
     }
 
@@ -142,10 +212,12 @@ impl Watch {
         let now = clock::now();
         let mut trip = None;
         let mut latched = false;
+        let mut suspected = Suspected::default();
         let shared = self.data.update(&self.key, |bytes| {
             let mut state = bytes.and_then(State::decode).unwrap_or_default();
             latched = state.is_latched(now);
             trip = state.absorb(&self.config, now, &self.batch);
+            suspected = state.suspected();
             (!latched).then(|| state.encode())
         });
         if let Err(error) = shared {
@@ -153,16 +225,22 @@ impl Watch {
             return;
         }
         self.batch = Batch::default();
+        self.suspected = suspected;
         if let Some(trip) = trip {
             self.close(trip);
         } else if latched && !self.is_aborted() {
             // Another worker reopened it just as it closed.
-            self.aborted.set(1);
+            self.set_latch(true);
         }
     }
 
+    fn set_latch(&self, closed: bool) {
+        self.latch.set(u64::from(closed));
+        self.aborted.set(u64::from(closed));
+    }
+
     fn close(&self, trip: Trip) {
-        self.aborted.set(1);
+        self.set_latch(true);
         self.aborts.add(1);
         let Self {
             split,
@@ -181,8 +259,16 @@ impl Watch {
     }
 
     fn open(&self) {
-        self.aborted.set(0);
+        self.set_latch(false);
         let Self { split, arm, .. } = self;
         log::info!("canary_split: split {split}: cooldown over, arm {arm} gets traffic again");
     }
+}
+
+/// A number that clients do not know, one for all workers and splits.
+fn seed(data: &SharedData) -> Result<u32, HostError> {
+    let fresh = (clock::secure_random() as u32).to_le_bytes();
+    let agreed = data.update("seed", |known| known.is_none().then(|| fresh.to_vec()))?;
+    let bytes = agreed.as_deref().and_then(|bytes| bytes.try_into().ok());
+    Ok(u32::from_le_bytes(bytes.unwrap_or(fresh)))
 }

@@ -4,7 +4,6 @@ use meshpack_sdk::HeaderMap;
 use meshpack_sdk::matching::RequestHead;
 
 use super::{CookieId, KeySource, MissingKey, Outside, cookie_value};
-use crate::assign::hash;
 use crate::config::Split;
 
 /// Why a request is in its arm; the `reason` label.
@@ -147,7 +146,7 @@ impl Split {
             (None, MissingKey::Random) => (None, None),
             (None, MissingKey::Cookie(_)) => {
                 let id = CookieId([outside.secure_random(), outside.secure_random()]);
-                let client = hash(self.hash, &self.salt, id.to_string().as_bytes());
+                let client = self.salt.hash(self.hash, id.to_string().as_bytes());
                 (Some(client), Some(id))
             }
         };
@@ -167,7 +166,7 @@ impl Split {
 
     /// The hash of the first key present.
     fn client<'r>(&self, headers: &HeaderMap<'r>, outside: &mut impl Outside<'r>) -> Option<u32> {
-        let digest = |id: &[u8]| hash(self.hash, &self.salt, id);
+        let digest = |id: &[u8]| self.salt.hash(self.hash, id);
         let stated = self
             .sticky_by
             .iter()

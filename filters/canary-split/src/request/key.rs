@@ -79,7 +79,7 @@ impl KeySource {
 }
 
 /// `1.2.3.4:80` is `1.2.3.4`, `[::1]:80` is `::1`; what is no `ip:port` stays.
-fn without_port(address: &[u8]) -> &[u8] {
+pub(crate) fn without_port(address: &[u8]) -> &[u8] {
     let colon = address.iter().rposition(|&b| b == b':');
     let Some((host, _)) = colon.and_then(|at| address.split_at_checked(at)) else {
         return address;

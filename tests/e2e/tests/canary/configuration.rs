@@ -73,6 +73,18 @@ fn broken() -> Vec<(Value, &'static str)> {
             "splits[0].abort.falsePositiveRate: ",
         ),
         (
+            with(json!({"force": {"header": "X-Meshpack-Subset"}})),
+            "splits[0].force.header: \"x-meshpack-subset\" is the steering header",
+        ),
+        (
+            with(json!({"rules": [{"match": {"headers": {HEADER: "v2"}}, "value": "v2"}]})),
+            "splits[0].rules[0].match: looks at x-meshpack-subset, the steering header",
+        ),
+        (
+            with(json!({"force": {"header": "x-user-id"}})),
+            "splits[0].force.header: carries the id that the split is sticky by",
+        ),
+        (
             json!({"splits": [split("s", [1.0, 1.0], json!({})), split("s", [1.0, 1.0], json!({}))]}),
             "splits[1].name: ",
         ),

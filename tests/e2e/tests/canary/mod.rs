@@ -2,6 +2,8 @@
 
 mod abort;
 mod assignment;
+mod attacks;
 mod configuration;
 mod examples;
 mod hostile;
+mod identity;
