@@ -1,5 +1,6 @@
 //! authz_policy in a stock Envoy.
 
+mod advisories;
 mod answers;
 mod attributes;
 mod bypasses;
