@@ -1,9 +1,10 @@
-//! Path templates and canonical paths.
+//! Path templates and readings of paths.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use meshpack_authz_policy::core::model::Compare;
-use meshpack_authz_policy::core::path::{PathPattern, canonical};
+use meshpack_authz_policy::core::path::PathPattern;
+use meshpack_authz_policy::core::readings::{MOST, MOST_BYTES, Readings};
 use meshpack_sdk::matching::PathTemplate;
 use meshpack_telemetry::path_template::{Operations, UNMATCHED};
 
@@ -11,15 +12,10 @@ fuzz_target!(|bytes: &[u8]| {
     let mut parts = bytes.splitn(2, |&byte| byte == 0);
     let pattern = parts.next().unwrap_or_default();
     let path = parts.next().unwrap_or_default();
-    let plain = canonical(path);
-    assert!(plain.starts_with(b"/"));
-    if !plain.contains(&b'%') {
-        assert_eq!(
-            canonical(&plain),
-            plain,
-            "a canonical path is its own canonical form"
-        );
-    }
+    let readings = Readings::of_path(path);
+    assert!(readings.all().count() <= MOST);
+    assert!(readings.all().map(<[u8]>::len).sum::<usize>() <= MOST_BYTES);
+    assert!(readings.over() || readings.all().next().is_some());
     let Ok(pattern) = std::str::from_utf8(pattern) else {
         return;
     };
@@ -33,14 +29,14 @@ fuzz_target!(|bytes: &[u8]| {
         let name = operations.name(path);
         assert!(name == pattern || name == UNMATCHED);
     }
-    let matches = |compare| PathPattern::new(pattern, compare).matches(path, Some(&plain));
+    let matches = |compare| PathPattern::new(pattern, compare).matches(path, Some(&readings));
     let raw = matches(Compare::AsSent);
     assert!(
-        !raw || matches(Compare::Either),
+        !raw || matches(Compare::Any),
         "the wider reading takes less"
     );
     assert!(
-        raw || !matches(Compare::Both),
+        raw || !matches(Compare::All),
         "the narrower reading takes more"
     );
 });
