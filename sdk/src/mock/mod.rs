@@ -253,6 +253,35 @@ impl MockHost {
         with(|state| state.gone.insert(id));
     }
 
+    /// Which headers the host has: of the request, the response, the response's
+    /// trailers and the answer to a callout, in this order; `None` for a map that cannot
+    /// be read now.
+    pub fn set_headers(maps: [Option<Vec<Pair>>; 4]) {
+        let names = [
+            Map::RequestHeaders,
+            Map::ResponseHeaders,
+            Map::ResponseTrailers,
+            Map::HttpCallResponseHeaders,
+        ];
+        with(|state| {
+            state.maps.clear();
+            let there = names.into_iter().zip(maps);
+            state
+                .maps
+                .extend(there.filter_map(|(map, pairs)| Some((map, pairs?))));
+        });
+    }
+
+    /// The body of the answer to a callout.
+    pub fn set_callout_body(body: &[u8]) {
+        with(|state| state.callout_body = body.to_vec());
+    }
+
+    /// Makes a call that failed answer again.
+    pub fn heal(call: &'static str) {
+        with(|state| state.failures.remove(call));
+    }
+
     /// What the host hands over as the plugin's configuration.
     pub fn set_configuration(text: &str) {
         with(|state| state.configuration = text.as_bytes().to_vec());
