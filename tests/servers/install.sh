@@ -10,7 +10,7 @@ mkdir -p "$cache"
 say() { echo "servers: $*" >&2; }
 lacks() { say "$1: NOT installed: $2"; }
 
-# Package, and a file that shows that it is there.
+# Package, and a file, a program, or (+) a command that shows that it is there.
 packages=(
     nginx:/usr/sbin/nginx
     apache2-bin:/usr/sbin/apache2
@@ -29,12 +29,13 @@ packages=(
     nodejs:node
     npm:npm
     golang-go:go
-    python3-venv:python3
+    "python3-venv:+${PYTHON:-python3} -c 'import ensurepip'"
 )
 
 there() {
     case $1 in
         /*) compgen -G "$1" > /dev/null ;;
+        +*) bash -c "${1#+}" > /dev/null 2>&1 ;;
         *) command -v "$1" > /dev/null 2>&1 ;;
     esac
 }

@@ -18,8 +18,9 @@ fn path(rng: &mut Rng) -> String {
         if level == 0 && segment.starts_with("%2F") {
             // Two slashes at the start are an authority to some, which is not ordinary.
             out.push_str("files");
-        } else if level > 1 && rng.percent(3) {
-            // Not at the beginning, where it is guarded.
+        } else if level > 1 && !out.contains(".php") && rng.percent(3) {
+            // Not at the beginning, where it is guarded, nor behind a script, which may
+            // find its pages by what follows its name.
             out.push_str("admin");
         } else {
             out.push_str(&segment);

@@ -68,29 +68,98 @@ pub enum Through {
     HardenedDeny,
     /// The filter in hardened mode allows the public area only.
     HardenedAllow,
+    /// The filter in hardened mode refuses all but the public area.
+    HardenedDenyNot,
+    /// The filter in hardened mode refuses the guarded area by templates.
+    HardenedTemplate,
+    /// The filter in hardened mode refuses the files of the guarded area by their names.
+    HardenedExact,
 }
 
 impl Through {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 7] = [
         Self::Nothing,
         Self::IstioDeny,
         Self::HardenedDeny,
         Self::HardenedAllow,
+        Self::HardenedDenyNot,
+        Self::HardenedTemplate,
+        Self::HardenedExact,
     ];
 
+    /// Those in hardened mode.
+    pub const HARDENED: [Self; 5] = [
+        Self::HardenedDeny,
+        Self::HardenedAllow,
+        Self::HardenedDenyNot,
+        Self::HardenedTemplate,
+        Self::HardenedExact,
+    ];
+
+    /// Whether the policy guards what `server` guards. A server that takes any path
+    /// that begins with `/admin` has guarded resources which a template does not name,
+    /// and one that looks for a page in the folders above has any number of names.
+    #[must_use]
+    pub fn fits(self, server: &str) -> bool {
+        let named = [
+            "files",
+            "static",
+            "Static",
+            "FileServer",
+            "Alias",
+            "mounts",
+            "scripts",
+        ];
+        let loose = [
+            "case",
+            "location",
+            "JDK httpserver contexts",
+            "PHP's own server, files",
+        ];
+        match self {
+            Self::HardenedTemplate => !loose.iter().any(|part| server.contains(part)),
+            Self::HardenedExact => {
+                named.iter().any(|part| server.contains(part))
+                    && server != "PHP's own server, files"
+            }
+            _ => true,
+        }
+    }
+
     fn filter(self) -> Result<Option<WasmFilter>> {
-        let (mode, action, paths) = match self {
+        let (mode, action, operation) = match self {
             Self::Nothing => return Ok(None),
-            Self::IstioDeny => ("istio", "DENY", json!(["/admin*", "/api/admin*"])),
-            Self::HardenedDeny => ("hardened", "DENY", json!(["/admin*", "/api/admin*"])),
-            Self::HardenedAllow => ("hardened", "ALLOW", json!(["/public*"])),
+            Self::IstioDeny => (
+                "istio",
+                "DENY",
+                json!({"paths": ["/admin*", "/api/admin*"]}),
+            ),
+            Self::HardenedDeny => {
+                let paths = ["/admin*", "/api/admin*"];
+                ("hardened", "DENY", json!({"paths": paths}))
+            }
+            Self::HardenedAllow => ("hardened", "ALLOW", json!({"paths": ["/public*"]})),
+            Self::HardenedDenyNot => ("hardened", "DENY", json!({"notPaths": ["/public*"]})),
+            Self::HardenedTemplate => {
+                let paths = ["/admin", "/admin/{**}", "/api/admin", "/{*}/admin/{**}"];
+                ("hardened", "DENY", json!({"paths": paths}))
+            }
+            Self::HardenedExact => {
+                let names = ["", "/", "/index.html", "/secret.txt", "/secret.php"];
+                let paths =
+                    ["/admin", "/api/admin"].map(|area| names.map(|name| format!("{area}{name}")));
+                let mut paths = paths.concat();
+                // Pages of the front controller.
+                paths.push("/index.php/*".to_owned());
+                ("hardened", "DENY", json!({"paths": paths}))
+            }
         };
         let filter = WasmFilter::new("authz_policy", wasm_module("authz_policy")?);
         Ok(Some(filter.config(&json!({
             "policies": [{"metadata": {"name": "guard"}, "spec": {
                 "action": action,
-                "rules": [{"to": [{"operation": {"paths": paths}}]}],
+                "rules": [{"to": [{"operation": operation}]}],
             }}],
             "pathMatching": mode,
             "decisionLog": {"denied": false},
@@ -105,6 +174,9 @@ impl fmt::Display for Through {
             Self::IstioDeny => "istio, DENY /admin*",
             Self::HardenedDeny => "hardened, DENY /admin*",
             Self::HardenedAllow => "hardened, ALLOW /public*",
+            Self::HardenedDenyNot => "hardened, DENY all but /public*",
+            Self::HardenedTemplate => "hardened, DENY /admin/{**}",
+            Self::HardenedExact => "hardened, DENY /admin/secret.txt",
         })
     }
 }

@@ -30,8 +30,8 @@ impl Reached {
     /// Whether hardened mode let it through.
     #[must_use]
     pub fn passed_hardened(&self) -> bool {
-        let hardened = [Through::HardenedDeny, Through::HardenedAllow];
-        hardened.iter().any(|through| self.passed.contains(through))
+        let mut hardened = Through::HARDENED.iter();
+        hardened.any(|through| self.passed.contains(through))
     }
 }
 
@@ -67,9 +67,17 @@ pub fn run(
     filters: &[Through],
     connections: usize,
 ) -> io::Result<Outcome> {
+    if servers.running.is_empty() {
+        return Ok(Outcome::default());
+    }
     let (groups, echoed) = forwarded(proxy, disguises, connections)?;
     let groups: Vec<(Vec<u8>, Vec<Group>)> = groups.into_iter().collect();
     let requests = AtomicUsize::new(echoed);
+    let names: Vec<&str> = servers
+        .running
+        .iter()
+        .map(|server| server.name.as_str())
+        .collect();
     let count = servers.running.len();
     let parts: Vec<_> = groups.chunks(PART).collect();
     // Part by part through all servers, so that a slow one keeps nobody waiting at the end.
@@ -79,6 +87,7 @@ pub fn run(
             let mut visitor = Visitor {
                 proxy,
                 secret: &servers.site.secret,
+                names: &names,
                 disguises,
                 filters,
                 requests: &requests,
@@ -87,10 +96,10 @@ pub fn run(
             let mut outcomes = Vec::new();
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
-                let Some(part) = parts.get(number / count.max(1)) else {
+                let Some(part) = parts.get(number / count) else {
                     return Ok(outcomes);
                 };
-                let server = number % count.max(1);
+                let server = number % count;
                 outcomes.push((number, server, visitor.visit(server, part)?));
             }
         };
@@ -118,6 +127,7 @@ const PART: usize = 200;
 struct Visitor<'a> {
     proxy: &'a Proxy,
     secret: &'a str,
+    names: &'a [&'a str],
     disguises: &'a [Disguise],
     filters: &'a [Through],
     requests: &'a AtomicUsize,
@@ -146,7 +156,9 @@ impl Visitor<'_> {
             }
             let mut passed = Vec::new();
             for through in self.filters {
-                if self.get(server, first, *through)?.contains(self.secret) {
+                if through.fits(self.names[server])
+                    && self.get(server, first, *through)?.contains(self.secret)
+                {
                     passed.push(*through);
                 }
             }

@@ -34,11 +34,15 @@ async fn main() -> Result<()> {
     }
     ensure!(!found.is_empty(), "name files that SERVERS_REACHED wrote");
     let proxy = Proxy::start(&[]).await?;
-    let passed = tokio::task::block_in_place(|| {
-        let mut passed = 0;
-        for through in [Through::HardenedDeny, Through::HardenedAllow] {
+    let (asked, passed) = tokio::task::block_in_place(|| {
+        let (mut asked, mut passed) = (0, 0);
+        for through in Through::HARDENED {
             let mut clients = Normalization::ALL.map(|one| (one, proxy.client(one, through)));
             for ((normalization, disguise), servers) in &found {
+                if !servers.iter().any(|server| through.fits(server)) {
+                    continue;
+                }
+                asked += 1;
                 let client = clients.iter_mut().find(|(one, _)| one == normalization);
                 let (_, client) = client.context("there is a client for each")?;
                 if let Some(forwarded) = client.forwarded(disguise.as_bytes())? {
@@ -46,14 +50,20 @@ async fn main() -> Result<()> {
                     println!(
                         "{through}\t{normalization}\t{disguise}\t{}\t{}",
                         String::from_utf8_lossy(&forwarded),
-                        servers.iter().cloned().collect::<Vec<_>>().join("; ")
+                        names(servers, through)
                     );
                 }
             }
         }
-        Ok::<_, anyhow::Error>(passed)
+        Ok::<_, anyhow::Error>((asked, passed))
     })?;
-    ensure!(passed == 0, "{passed} of {} passed", found.len() * 2);
-    println!("none of {} passed", found.len() * 2);
+    ensure!(passed == 0, "{passed} of {asked} passed");
+    println!("none of {asked} passed");
     Ok(())
+}
+
+/// The servers that the policy fits.
+fn names(servers: &BTreeSet<String>, through: Through) -> String {
+    let fitting = servers.iter().filter(|server| through.fits(server));
+    fitting.map(String::as_str).collect::<Vec<_>>().join("; ")
 }

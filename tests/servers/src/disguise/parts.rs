@@ -20,6 +20,8 @@ pub(super) const RESOURCES: &[&str] = &[
     "admin/x",
     "admin/index.html",
     "api/admin/..",
+    "index.php/admin/x",
+    "index.php/api/admin",
     "admin/..",
     "admin/x/../secret.txt",
     "admin/x/../../y",
@@ -82,6 +84,8 @@ pub(super) const OPENINGS: &[&str] = &[
 
 /// Between segments.
 pub(super) const SEPARATORS: &[&str] = &[
+    "%c4%af",
+    "%u012f",
     "//",
     "///",
     "%2f",
@@ -144,6 +148,8 @@ pub(super) const SEPARATORS: &[&str] = &[
 
 /// One level up.
 pub(super) const STEPS: &[&str] = &[
+    "%c4%ae%c4%ae",
+    "%u012e.",
     "..",
     "%2e%2e",
     "%2E%2E",
@@ -397,19 +403,20 @@ pub(super) const ENDINGS: &[&str] = &[
 pub(super) const BYTES: &[u8] =
     b"/\\.;%?#*:@&=+~-_!$'(),[]{}|^`\"<>\t\x01\x7f\x80\xc0\xff0aAuUxX25";
 
-/// A letter that some comparison without regard to case, or some folding, takes for `byte`.
+/// A character that some comparison without regard to case, some folding, or the
+/// loss of its high byte, takes for `byte`.
 pub(super) fn likeness(byte: u8, rng: &mut Rng) -> &'static str {
     match byte.to_ascii_lowercase() {
-        b'i' => rng.pick(&["%c4%b0", "%c4%b1", "I", "%ef%bd%89"]),
-        b's' => rng.pick(&["%c5%bf", "S", "%ef%bd%93"]),
-        b'a' => rng.pick(&["A", "%ef%bd%81", "%41"]),
-        b'd' => rng.pick(&["D", "%ef%bd%84", "%44"]),
-        b'm' => rng.pick(&["M", "%ef%bd%8d", "%4d"]),
-        b'n' => rng.pick(&["N", "%ef%bd%8e", "%4e"]),
-        b'.' => rng.pick(&["%ef%bc%8e", "%e3%80%82", "%e2%80%a4"]),
+        b'i' => rng.pick(&["%c4%b0", "%c4%b1", "I", "%ef%bd%89", "%c5%a9"]),
+        b's' => rng.pick(&["%c5%bf", "S", "%ef%bd%93", "%c5%b3"]),
+        b'a' => rng.pick(&["A", "%ef%bd%81", "%41", "%c5%a1", "%u0161"]),
+        b'd' => rng.pick(&["D", "%ef%bd%84", "%44", "%c5%a4"]),
+        b'm' => rng.pick(&["M", "%ef%bd%8d", "%4d", "%c5%ad"]),
+        b'n' => rng.pick(&["N", "%ef%bd%8e", "%4e", "%c5%ae"]),
+        b'.' => rng.pick(&["%ef%bc%8e", "%e3%80%82", "%e2%80%a4", "%c4%ae"]),
         b'e' => rng.pick(&["E", "%ef%bd%85"]),
         b't' => rng.pick(&["T", "%ef%bd%94"]),
         b'p' => rng.pick(&["P", "%ef%bd%90"]),
-        _ => rng.pick(&["%ef%bc%8f", "%e2%88%95"]),
+        _ => rng.pick(&["%ef%bc%8f", "%e2%88%95", "%c4%af"]),
     }
 }

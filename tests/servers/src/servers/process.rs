@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -62,28 +62,6 @@ impl ServerProcess {
                 Address::Unix(path) => UnixStream::connect(path).is_ok(),
             }
             .then_some(())
-        })
-    }
-}
-
-/// A port that nothing else gets, for a server that cannot choose one: bound here for
-/// as long as this lives, with `SO_REUSEADDR`, but not listened on. Linux lets a second
-/// socket with that option bind and listen, and gives the port to nobody who asks for
-/// any port.
-pub(crate) struct HeldPort {
-    _socket: tokio::net::TcpSocket,
-    pub(crate) address: SocketAddr,
-}
-
-impl HeldPort {
-    pub(crate) fn new() -> io::Result<Self> {
-        let socket = tokio::net::TcpSocket::new_v4()?;
-        socket.set_reuseaddr(true)?;
-        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
-        let address = socket.local_addr()?;
-        Ok(Self {
-            _socket: socket,
-            address,
         })
     }
 }

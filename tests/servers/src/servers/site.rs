@@ -13,6 +13,12 @@ pub struct Site {
     pub secret: String,
 }
 
+/// Finds its page by what follows its own name; the secret is not in its text.
+const FRONT_CONTROLLER: &str = r#"<?php
+$guarded = preg_match("~^/(api/)?admin(/|$)~", $_SERVER["PATH_INFO"] ?? "");
+echo $guarded ? getenv("SECRET") ?: $_SERVER["SECRET"] : "public";
+"#;
+
 impl Site {
     /// Writes the files into `root`, with a secret of this process.
     pub(crate) fn write(root: &Path) -> io::Result<Self> {
@@ -38,6 +44,7 @@ impl Site {
             fs::write(root.join(public), "public")?;
         }
         fs::write(root.join("public/page.php"), "<?php echo 'public';\n")?;
+        fs::write(root.join("index.php"), FRONT_CONTROLLER)?;
         Ok(Self {
             root: root.to_owned(),
             secret,

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
+use meshpack_harness::Port;
 
 use super::php::fastcgi_socket;
-use super::{Address, HeldPort, Outcome, Place, Server, missing, program, run, version};
+use super::{Address, Outcome, Place, Server, missing, program, run, version};
 
 pub(super) fn apache(place: &Place<'_>, _: Option<&Address>) -> Result<Outcome> {
     let modules = Path::new("/usr/lib/apache2/modules");
@@ -42,14 +43,16 @@ pub(super) fn apache(place: &Place<'_>, _: Option<&Address>) -> Result<Outcome> 
                 "AllowEncodedSlashes On
                  <FilesMatch \"\\.php$\">
                  SetHandler \"proxy:unix:{}|fcgi://localhost\"
-                 </FilesMatch>",
-                fastcgi.display()
+                 </FilesMatch>
+                 SetEnv SECRET {}",
+                fastcgi.display(),
+                place.site.secret
             ),
         ));
     }
     let ports = hosts
         .iter()
-        .map(|_| HeldPort::new())
+        .map(|_| Port::hold())
         .collect::<Result<Vec<_>, _>>()?;
     let load: String = [
         "mpm_event",
@@ -71,7 +74,7 @@ pub(super) fn apache(place: &Place<'_>, _: Option<&Address>) -> Result<Outcome> 
     .collect();
     let listen: String = ports
         .iter()
-        .map(|port| format!("Listen {}\n", port.address))
+        .map(|port| format!("Listen {}\n", port.address()))
         .collect();
     let hosts_text: String = ports
         .iter()
@@ -79,7 +82,7 @@ pub(super) fn apache(place: &Place<'_>, _: Option<&Address>) -> Result<Outcome> 
         .map(|(port, (_, extra))| {
             format!(
                 "<VirtualHost {}>\nDocumentRoot {root}\n{extra}\n</VirtualHost>\n",
-                port.address
+                port.address()
             )
         })
         .collect();
@@ -97,7 +100,7 @@ pub(super) fn apache(place: &Place<'_>, _: Option<&Address>) -> Result<Outcome> 
     let servers = ports
         .iter()
         .zip(&hosts)
-        .map(|(port, (name, _))| Server::new(name, &version, Address::Tcp(port.address)))
+        .map(|(port, (name, _))| Server::new(name, &version, Address::Tcp(port.address())))
         .collect();
     // `-X`: one process.
     let arguments = [OsStr::new("-X"), OsStr::new("-f"), file.as_os_str()];

@@ -13,7 +13,7 @@ use std::process::Command;
 use anyhow::Result;
 use serde_json::json;
 
-use super::process::{HeldPort, ServerProcess};
+use super::process::ServerProcess;
 use super::programs::RUN_INSTALL;
 use super::{Address, Outcome, Place, Server, Started, sources};
 

@@ -54,10 +54,13 @@ pub(super) fn nginx(place: &Place<'_>, application: Option<&Address>) -> Result<
         ));
     }
     if fastcgi.exists() {
-        let parameters = "fastcgi_param REQUEST_METHOD $request_method;
+        let parameters = format!(
+            "fastcgi_param REQUEST_METHOD $request_method;
             fastcgi_param QUERY_STRING $query_string;
             fastcgi_param REQUEST_URI $request_uri;
-            fastcgi_param SERVER_PROTOCOL $server_protocol;";
+            fastcgi_param SERVER_PROTOCOL $server_protocol;
+            fastcgi_param SECRET {secret};"
+        );
         let fastcgi = fastcgi.display();
         blocks.push((
             "nginx, php-fpm scripts",
@@ -80,7 +83,6 @@ pub(super) fn nginx(place: &Place<'_>, application: Option<&Address>) -> Result<
             format!(
                 "location / {{
                     {parameters}
-                    fastcgi_param SECRET {secret};
                     fastcgi_param SCRIPT_FILENAME {}/php/router.php;
                     fastcgi_pass unix:{fastcgi};
                  }}",
