@@ -100,6 +100,8 @@ impl Filter {
                 "trustDomainAliases",
                 "pathMatching",
                 "typedClaims",
+                "allowAll",
+                "jwtPayloadKeys",
                 "splitHeaders",
                 "directRemoteIp",
                 "decisionLog",

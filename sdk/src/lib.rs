@@ -27,6 +27,7 @@ mod headers;
 mod host;
 mod logger;
 pub mod matching;
+pub mod metadata;
 pub mod metrics;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod mock;

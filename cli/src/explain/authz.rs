@@ -6,7 +6,6 @@ use anyhow::Context as _;
 use meshpack_authz_policy::core::engine::{Outcome, PolicySet, RuleRef, Verdict};
 use meshpack_authz_policy::core::explain::{self, RuleReport};
 use meshpack_authz_policy::core::model::Action;
-use meshpack_authz_policy::core::request::Request as Seen;
 use meshpack_authz_policy::core::value::Tri;
 use meshpack_sdk::HeaderMap;
 use serde_json::{Value, json};
@@ -34,11 +33,15 @@ impl Authorization {
         let (described, draw) = (request.described(), request.draw());
         let raw = described.encoded_headers();
         let headers = HeaderMap::decode(&raw).context("the headers do not encode")?;
-        let request = Seen::new(&headers, &described, policies.hardened());
-        let outcome = policies.decide(&request, draw);
+        let (outcome, reason, rules) = {
+            let request = policies.request(&headers, &described);
+            let outcome = policies.decide(&request, draw);
+            let reason = explain::reason(&policies, &request, outcome.verdict);
+            (outcome, reason, explain::report(&policies, &request))
+        };
         Ok(Self {
-            reason: explain::reason(&policies, &request, outcome.verdict),
-            rules: explain::report(&policies, &request),
+            reason,
+            rules,
             outcome,
             policies,
             draw,

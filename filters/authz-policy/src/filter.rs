@@ -1,5 +1,7 @@
 //! The filter: gathers what the policies ask for, and applies the decision.
 
+use std::cell::Cell;
+
 use meshpack_sdk::attributes::{self, Text};
 use meshpack_sdk::config::{Problem, Value};
 use meshpack_sdk::{Filter, Flow, LocalReply, RequestHeaders, clock};
@@ -8,6 +10,7 @@ use crate::config::{Config, DecisionLog};
 use crate::core::engine::{Outcome, PolicySet, RuleRef, Verdict};
 use crate::core::explain;
 use crate::core::model::DenyWith;
+use crate::core::regex::REQUEST_STEPS;
 use crate::core::request::{Attribute, Attributes, Request};
 use crate::core::value::Reading;
 use crate::decision_log;
@@ -29,6 +32,8 @@ pub struct AuthzPolicy {
     direct_remote_ip: Option<Vec<u8>>,
     decision_log: DecisionLog,
     explain_header: bool,
+    /// Said once, or a client could fill the log.
+    told_of_payloads: Cell<bool>,
     metrics: Metrics,
 }
 
@@ -59,6 +64,7 @@ impl Filter for AuthzPolicy {
             direct_remote_ip,
             decision_log,
             explain_header,
+            told_of_payloads: Cell::new(false),
         })
     }
 
@@ -72,7 +78,7 @@ impl Filter for AuthzPolicy {
             cx,
             direct_remote_ip: self.direct_remote_ip.as_deref(),
         };
-        let request = Request::new(&headers, &source, self.policies.hardened());
+        let request = self.policies.request(&headers, &source);
         let draw = if self.policies.needs_draw() {
             (clock::random() >> 32) as u32
         } else {
@@ -80,6 +86,14 @@ impl Filter for AuthzPolicy {
         };
         let outcome = self.policies.decide(&request, draw);
         self.metrics.count(&self.policies, &outcome);
+        if request.steps().are_exhausted() {
+            self.undecided();
+        }
+        if request.met_several_payloads() && !self.told_of_payloads.replace(true) {
+            log::warn!(
+                "authz_policy: requests carry several tokens: conditions on which their payloads differ refuse; name those that count in jwtPayloadKeys"
+            );
+        }
         for &rule in &outcome.audits {
             decision_log::write(&self.policies, &request, decision_log::Kind::Audit(rule));
         }
@@ -103,6 +117,16 @@ impl AuthzPolicy {
                 .body(BODY)
                 .grpc_status(GRPC_PERMISSION_DENIED),
         )
+    }
+
+    /// A request whose regular expressions would take too many steps: counted, and
+    /// said once, or a client could fill the log.
+    fn undecided(&self) {
+        if self.metrics.count_undecided() {
+            log::warn!(
+                "authz_policy: a request would take more than {REQUEST_STEPS} steps of regular expressions: what they decide is refused; meshpack_authz_undecided_total counts such requests"
+            );
+        }
     }
 
     fn deny(&self, request: &Request<'_>, rule: Option<RuleRef>, draw: u32) -> LocalReply {

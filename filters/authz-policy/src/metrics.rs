@@ -8,6 +8,7 @@ use crate::core::engine::{Outcome, PolicyRef, PolicySet, Verdict};
 
 const REQUESTS: &str = "meshpack_authz_requests_total";
 const SHADOW: &str = "meshpack_authz_shadow_total";
+const UNDECIDED: &str = "meshpack_authz_undecided_total";
 /// Longest policy label: a namespace (63), a slash and a name (253).
 const LABEL_BYTES: usize = 320;
 
@@ -18,6 +19,7 @@ pub(crate) struct Metrics {
     /// each policy.
     requests: Vec<[Slot; 2]>,
     shadow: Vec<[Slot; 2]>,
+    undecided: Slot,
 }
 
 /// Undefined, defined, or refused by the host.
@@ -33,7 +35,23 @@ impl Metrics {
         Self {
             requests: slots(),
             shadow: slots(),
+            undecided: Cell::new(None),
         }
+    }
+
+    /// Counts a request whose regular expressions took too many steps; true for
+    /// the first.
+    pub(crate) fn count_undecided(&self) -> bool {
+        let known = self.undecided.get();
+        let counter = known.unwrap_or_else(|| {
+            let defined = Counter::define(UNDECIDED).map_err(drop);
+            self.undecided.set(Some(defined));
+            defined
+        });
+        if let Ok(counter) = counter {
+            counter.add(1);
+        }
+        known.is_none()
     }
 
     /// Counts a decision and what policies that were not enforced would have

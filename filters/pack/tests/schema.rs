@@ -111,7 +111,7 @@ fn it_says_what_the_parser_says() {
         json!({"canary": {"splits": [{"name": "s", "arms": arms}]}}),
         json!({"retry": {"budgets": [{"name": "b", "budget": {"percent": 20}}]}}),
         json!({"telemetry": {"metrics": [{"name": "a_total", "type": "counter"}]}}),
-        json!({"authz": {}, "canary": {}, "retry": {}, "telemetry": {}}),
+        json!({"authz": {"allowAll": true}, "canary": {}, "retry": {}, "telemetry": {}}),
     ] {
         assert!(schema.is_valid(&config), "schema: {config}");
         assert!(parser_takes(&config), "parser: {config}");
@@ -119,6 +119,8 @@ fn it_says_what_the_parser_says() {
     for config in [
         json!([]),
         json!({"policies": [policy]}),
+        json!({"authz": {}}),
+        json!({"authz": {"policies": []}}),
         json!({"authz": {"policies": [{"metadata": {"name": "a"}, "spec": {"action": "LOG"}}]}}),
         json!({"canary": {"splits": [{"arms": arms}]}}),
         json!({"retry": {"budgets": [{"name": "b", "budget": {"percent": 1001}}]}}),

@@ -32,6 +32,15 @@ impl TextMatch {
         }
     }
 
+    /// The text without its wildcard; empty for [`TextMatch::Present`].
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Exact(text) | Self::Prefix(text) | Self::Suffix(text) => text,
+            Self::Present => "",
+        }
+    }
+
     /// The same match on lower-case text, for values that compare
     /// case-insensitively; match it against lower-cased input.
     #[must_use]

@@ -65,7 +65,7 @@ fuzz_target!(|bytes: &[u8]| {
     let raw = request.encoded_headers();
     let headers = HeaderMap::decode(&raw).expect("a consistent encoding");
     let decide = |policies: &PolicySet| {
-        let request = Request::new(&headers, &request, policies.hardened());
+        let request = policies.request(&headers, &request);
         let verdict = policies.decide(&request, 0).verdict;
         let reason = explain::reason(policies, &request, verdict);
         assert!(

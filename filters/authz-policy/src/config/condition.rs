@@ -3,9 +3,10 @@
 use meshpack_sdk::config::Value;
 
 use super::fields::{self, ReadValue, read_list};
+use super::possible::excludes_itself;
 use super::{Scope, is_token};
 use crate::core::model::{Field, Pattern, Subject};
-use crate::core::regex::Regex;
+use crate::core::regex::{MAX_INSTRUCTIONS_IN_ALL, Regex};
 
 /// What a key looks at, how its values are read, and whether they may be
 /// regular expressions.
@@ -51,6 +52,9 @@ pub(super) fn read_condition(value: &Value<'_>, scope: &Scope<'_>) -> Option<Fie
     if plain_is + plain_not == 0 {
         return value.problem("at least one of values and notValues must be set");
     }
+    if excludes_itself(&is, &not) {
+        scope.settings.doubts.excluded(value);
+    }
     Some(Field {
         subject: key.subject,
         compare: scope.compare(false),
@@ -75,7 +79,7 @@ fn read_values(
             return v
                 .problem("regular expressions do not go with this key: its values are not texts");
         }
-        v.list_of(read_regex)
+        v.list_of(|v| read_regex(v, scope))
     });
     match (plain, regexes) {
         (Some(plain), Some(regexes)) => {
@@ -87,10 +91,17 @@ fn read_values(
     }
 }
 
-fn read_regex(value: &Value<'_>) -> Option<Pattern> {
+fn read_regex(value: &Value<'_>, scope: &Scope<'_>) -> Option<Pattern> {
     let text = value.non_empty_string()?;
     match Regex::new(text) {
-        Ok(regex) => Some(Pattern::Regex(regex)),
+        Ok(regex) => {
+            let sum = &scope.settings.instructions;
+            let before = sum.replace(sum.get() + regex.size());
+            if before <= MAX_INSTRUCTIONS_IN_ALL && sum.get() > MAX_INSTRUCTIONS_IN_ALL {
+                return value.problem("is too large together with the expressions before it: shorten their repetitions");
+            }
+            Some(Pattern::Regex(regex))
+        }
         Err(error) => value.problem(format!("{text:?} {error}")),
     }
 }
@@ -142,7 +153,7 @@ fn read_bracket_key(value: &Value<'_>, text: &str, scope: &Scope<'_>) -> Option<
                 host if host == "host" => ":authority".to_owned(),
                 name => name,
             };
-            let split = scope.settings.split_headers.contains(&name);
+            let split = scope.settings.splits(&name);
             Key::text(Subject::Header { name, split }, fields::header)
         },
         "request.query" => |name, _| Key::text(Subject::Query(name.to_owned()), fields::header),
@@ -164,16 +175,29 @@ fn read_bracket_key(value: &Value<'_>, text: &str, scope: &Scope<'_>) -> Option<
         return value.problem(format!("{text:?} must have the form {prefix}[NAME]"));
     };
     if prefix == "request.headers" && !is_header_name(name) {
-        return value.problem(format!("{text:?}: {name:?} is not a header name"));
+        return value.problem(format!(
+            "{text:?} can never match: {name:?} is not a header name"
+        ));
+    }
+    let blank = [' ', '\t'];
+    if prefix == "request.cookies"
+        && (name.contains([';', '=']) || name.starts_with(blank) || name.ends_with(blank))
+    {
+        return value.problem(format!(
+            "{text:?} can never match: {name:?} is not a cookie's name"
+        ));
     }
     Some(make(name, scope))
 }
 
-/// A header's name; pseudo headers count, and so does whatever Istio takes
-/// although no header has such a name.
+/// A header's name; a request's pseudo headers count.
 fn is_header_name(name: &str) -> bool {
-    let name = name.strip_prefix(':').unwrap_or(name);
-    name.bytes().all(|b| is_token(b) || b == b'[' || b == b']')
+    match name.strip_prefix(':') {
+        Some(pseudo) => ["authority", "method", "path", "scheme", "protocol"]
+            .iter()
+            .any(|known| pseudo.eq_ignore_ascii_case(known)),
+        None => name.bytes().all(is_token),
+    }
 }
 
 fn unknown_key(value: &Value<'_>, text: &str, prefix: &str) -> Option<Key> {

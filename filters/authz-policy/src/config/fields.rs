@@ -5,6 +5,7 @@ use meshpack_sdk::config::Value;
 use meshpack_sdk::matching::{PathTemplate, TextMatch};
 
 use super::Scope;
+use super::possible::{has_literal_star, impossible};
 use crate::core::cidr::Cidr;
 use crate::core::host::HostPattern;
 use crate::core::identity::{NamespaceMatch, ServiceAccount};
@@ -27,10 +28,19 @@ pub(super) fn read_list(
     negated: bool,
     read: ReadValue,
 ) -> Option<Vec<Pattern>> {
-    let items = list.list_of(|value| {
-        let text = value.non_empty_string()?;
-        read(value, text, scope, negated)
-    })?;
+    let items =
+        list.list_of(|value| {
+            let text = value.non_empty_string()?;
+            if let Some(why) = impossible(text, subject) {
+                return value.problem(format!("{text:?} can never match: {why}"));
+            }
+            if has_literal_star(text, subject) {
+                scope.settings.doubts.note(value, &format!(
+                "{text:?}: one * at an end stands for any text, another is compared as it is"
+            ));
+            }
+            read(value, text, scope, negated)
+        })?;
     if *subject == Subject::ServiceAccount && items.len() > MAX_ACCOUNTS {
         return list.problem(format!(
             "has {} entries: at most {MAX_ACCOUNTS} service accounts are supported",

@@ -10,11 +10,13 @@ mod condition;
 mod deny_with;
 mod fields;
 mod policy;
+mod possible;
 mod rule;
 mod trust_domain;
 
-use meshpack_sdk::config::Node;
-use meshpack_sdk::config::{Problem, Value, read_node};
+use std::cell::{Cell, RefCell};
+
+use meshpack_sdk::config::{Fields, Node, Problem, Value, read_node};
 
 use crate::core::engine::PolicySet;
 use crate::core::model::{Action, Compare, Policy};
@@ -29,6 +31,8 @@ pub struct Config {
     pub hardened: bool,
     /// Property path under which the TCP peer's address is published.
     pub direct_remote_ip: Option<String>,
+    /// Keys under which jwt_authn leaves payloads; all that there are when empty.
+    pub jwt_payload_keys: Vec<String>,
     /// Which decisions are logged.
     pub decision_log: DecisionLog,
     /// Whether denials carry their reason in a header.
@@ -68,6 +72,9 @@ impl Config {
         let split_headers = fields
             .get("splitHeaders")
             .map_or(Some(Vec::new()), |v| v.list_of(header_name));
+        let jwt_payload_keys = fields.get("jwtPayloadKeys").map_or(Some(Vec::new()), |v| {
+            v.non_empty_list_of(|key| key.non_empty_string().map(str::to_owned))
+        });
         let direct_remote_ip = match fields.get("directRemoteIp") {
             None => Some(None),
             Some(v) => read_direct_remote_ip(&v).map(Some),
@@ -85,14 +92,18 @@ impl Config {
             ),
             hardened: hardened.unwrap_or_default(),
             typed_claims: typed_claims.unwrap_or_default(),
-            split_headers: split_headers.clone().unwrap_or_default(),
+            split_headers: split_headers
+                .iter()
+                .flatten()
+                .map(|name| (name.clone(), Cell::new(false)))
+                .collect(),
+            doubts: Doubts::default(),
+            instructions: Cell::new(0),
             // A broken entry is reported where it stands, not at its uses.
             has_direct_remote_ip: !matches!(direct_remote_ip, Some(None)),
         };
-        let mut warnings = Vec::new();
-        let policies = fields.get("policies").map_or(Some(Vec::new()), |v| {
-            policy::read_all(&v, &settings, &mut warnings)
-        });
+        let policies = read_policies(&mut fields, &settings);
+        let warnings = settings.warnings();
         own_domain?;
         aliases?;
         typed_claims?;
@@ -101,6 +112,7 @@ impl Config {
             policies: policies?,
             hardened: hardened?,
             direct_remote_ip: direct_remote_ip?,
+            jwt_payload_keys: jwt_payload_keys?,
             decision_log: decision_log?,
             explain_header: explain_header?,
             warnings,
@@ -118,7 +130,7 @@ impl Config {
     /// Compiles the policies.
     #[must_use]
     pub fn compile(self) -> PolicySet {
-        PolicySet::new(self.policies, self.hardened)
+        PolicySet::new(self.policies, self.hardened).with_payload_keys(self.jwt_payload_keys)
     }
 }
 
@@ -164,13 +176,81 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
+/// The policies, and that there are some: a configuration that says nothing is
+/// no permission to let everything pass.
+fn read_policies(fields: &mut Fields<'_>, settings: &Settings) -> Option<Vec<Policy>> {
+    let given = fields.get("policies");
+    let allow_all = fields.get("allowAll");
+    let allows_all = match &allow_all {
+        None => false,
+        Some(word) => word.boolean()?,
+    };
+    let policies = match &given {
+        None => Vec::new(),
+        Some(value) => policy::read_all(value, settings)?,
+    };
+    match (policies.is_empty(), allow_all, allows_all) {
+        (true, _, false) => given.as_ref().unwrap_or(fields.value()).problem(
+            "has no policies, so every request would pass: give at least one, or allowAll: true if that is meant",
+        ),
+        (false, Some(word), true) => {
+            word.problem("does not go with policies: remove it, or them")
+        }
+        _ => Some(policies),
+    }
+}
+
+/// What is accepted although it hardly means what it says.
+#[derive(Debug, Default)]
+struct Doubts {
+    found: RefCell<Vec<String>>,
+}
+
+impl Doubts {
+    fn note(&self, place: &Value<'_>, what: &str) {
+        self.found
+            .borrow_mut()
+            .push(format!("{}: {what}", place.path()));
+    }
+
+    fn excluded(&self, place: &Value<'_>) {
+        self.note(
+            place,
+            "can never match: every value that it asks for is excluded again",
+        );
+    }
+}
+
 /// What the reading of a rule depends on beside the rule.
 struct Settings {
     trust_domains: TrustDomains,
     hardened: bool,
     typed_claims: bool,
-    split_headers: Vec<String>,
+    split_headers: Vec<(String, Cell<bool>)>,
+    doubts: Doubts,
+    /// What all regular expressions so far take.
+    instructions: Cell<usize>,
     has_direct_remote_ip: bool,
+}
+
+impl Settings {
+    /// Whether a header's values are lists; notes that somebody asked.
+    fn splits(&self, name: &str) -> bool {
+        let found = self.split_headers.iter().find(|(own, _)| own == name);
+        found.inspect(|(_, used)| used.set(true)).is_some()
+    }
+
+    fn warnings(self) -> Vec<String> {
+        let mut warnings = self.doubts.found.into_inner();
+        for (number, (name, used)) in self.split_headers.iter().enumerate() {
+            if !used.get() {
+                warnings.push(format!(
+                    "splitHeaders[{number}]: has no effect: no condition looks at request.headers[{name}]"
+                ));
+            }
+        }
+        warnings
+    }
 }
 
 /// The policy that a rule stands in.

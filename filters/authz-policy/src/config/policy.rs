@@ -3,22 +3,18 @@
 use meshpack_sdk::config::Value;
 
 use super::rule::read_rules;
-use super::{Scope, Settings, deny_with};
+use super::{Doubts, Scope, Settings, deny_with};
 use crate::core::model::{Action, Policy, Share};
 use crate::core::sort::sort;
 
 const DRY_RUN: &str = "istio.io/dry-run";
 
-pub(super) fn read_all(
-    value: &Value<'_>,
-    settings: &Settings,
-    warnings: &mut Vec<String>,
-) -> Option<Vec<Policy>> {
+pub(super) fn read_all(value: &Value<'_>, settings: &Settings) -> Option<Vec<Policy>> {
     let items = value.list()?;
     let mut policies = Vec::with_capacity(items.len());
     let mut complete = true;
     for item in &items {
-        match read(item, settings, warnings) {
+        match read(item, settings) {
             Some(policy) => policies.push(policy),
             None => complete = false,
         }
@@ -41,7 +37,7 @@ fn report_repeated(value: &Value<'_>, policies: &[Policy]) {
     }
 }
 
-fn read(value: &Value<'_>, settings: &Settings, warnings: &mut Vec<String>) -> Option<Policy> {
+fn read(value: &Value<'_>, settings: &Settings) -> Option<Policy> {
     let mut fields = value.object()?;
     let version = fields.get("apiVersion").map_or(Some(()), |v| {
         v.one_of(&[
@@ -62,7 +58,7 @@ fn read(value: &Value<'_>, settings: &Settings, warnings: &mut Vec<String>) -> O
     let namespace = metadata.as_ref().map_or("", |m| m.namespace.as_str());
     let spec = match fields.get("spec") {
         None => Some(Spec::default()),
-        Some(v) => Spec::read(&v, settings, namespace, warnings),
+        Some(v) => Spec::read(&v, settings, namespace),
     };
     let (metadata, spec) = (metadata?, spec?);
     version?;
@@ -182,12 +178,7 @@ impl Default for Spec {
 }
 
 impl Spec {
-    fn read(
-        value: &Value<'_>,
-        settings: &Settings,
-        namespace: &str,
-        warnings: &mut Vec<String>,
-    ) -> Option<Self> {
+    fn read(value: &Value<'_>, settings: &Settings, namespace: &str) -> Option<Self> {
         let mut fields = value.object()?;
         let action = match fields.get("action") {
             None => Some(Action::Allow),
@@ -204,7 +195,7 @@ impl Spec {
         if let Some(v) = fields.get("provider") {
             v.problem::<()>("goes with action CUSTOM only, which is not supported: remove it");
         }
-        read_target(&mut fields, warnings);
+        read_target(&mut fields, &settings.doubts);
         let rules = fields.get("rules").map(|v| {
             let scope = Scope {
                 settings,
@@ -229,7 +220,7 @@ impl Spec {
 
 /// Reads what selects workloads: checked as the webhook checks it, and without
 /// effect here.
-fn read_target(fields: &mut meshpack_sdk::config::Fields<'_>, warnings: &mut Vec<String>) {
+fn read_target(fields: &mut meshpack_sdk::config::Fields<'_>, doubts: &Doubts) {
     let selector = fields.get("selector");
     let target = fields.get("targetRef");
     let targets = fields.get("targetRefs");
@@ -241,10 +232,10 @@ fn read_target(fields: &mut meshpack_sdk::config::Fields<'_>, warnings: &mut Vec
         second.problem::<()>("only one of selector and targetRefs can be set");
     }
     for place in &given {
-        warnings.push(format!(
-            "{}: has no effect here: the proxy that loads this configuration is the workload",
-            place.path()
-        ));
+        doubts.note(
+            place,
+            "has no effect here: the proxy that loads this configuration is the workload",
+        );
     }
     if let Some(selector) = &selector {
         check_selector(selector);

@@ -5,6 +5,7 @@ use meshpack_sdk::config::{Fields, Value};
 use super::Scope;
 use super::condition::read_condition;
 use super::fields::{self, ReadValue, read_list};
+use super::possible::excludes_itself;
 use crate::core::model::{Compare, Field, Rule, Subject};
 
 pub(super) fn read_rules(value: &Value<'_>, scope: &Scope<'_>) -> Option<Vec<Rule>> {
@@ -117,12 +118,17 @@ impl FieldReader<'_, '_> {
         };
         match (list(is, false), list(not, true)) {
             (Some(is), Some(not)) if is.is_empty() && not.is_empty() => {}
-            (Some(is), Some(not)) => self.found.push(Field {
-                subject,
-                compare: Compare::AsSent,
-                is,
-                not,
-            }),
+            (Some(is), Some(not)) => {
+                if excludes_itself(&is, &not) {
+                    self.scope.settings.doubts.excluded(self.fields.value());
+                }
+                self.found.push(Field {
+                    subject,
+                    compare: Compare::AsSent,
+                    is,
+                    not,
+                });
+            }
             _ => self.complete = false,
         }
     }

@@ -1,5 +1,7 @@
 //! Small helpers on byte strings.
 
+use super::value::Tri;
+
 /// Position of the first `needle` in `text`.
 pub(crate) fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
     if needle.is_empty() {
@@ -29,33 +31,20 @@ pub(crate) fn trim(text: &[u8]) -> &[u8] {
     text.get(start..end).unwrap_or(&[])
 }
 
-/// Whether RE2's `.+` matches all of `text`. That is what Istio generates for
-/// a lone `*` on most fields, so it takes neither the empty text, nor a line
-/// feed, nor bytes outside UTF-8. RE2 reads UTF-8 loosely here: overlong and
-/// surrogate sequences pass (its `Add_80_10ffff`).
+/// Whether RE2's `.+` matches all of `text`, byte by byte as Envoy's RBAC reads
+/// it. That is what Istio generates for a lone `*` on most fields, where it is to
+/// mean "not empty". It takes no line feed, which nobody meant: unknown.
+pub(crate) fn dots(text: &[u8]) -> Tri {
+    match text {
+        [] => Tri::No,
+        text if text.contains(&b'\n') => Tri::Unknown,
+        _ => Tri::Yes,
+    }
+}
+
+/// [`dots`] of a text that can hold no line feed.
 pub(crate) fn is_dots(text: &[u8]) -> bool {
-    if text.is_empty() {
-        return false;
-    }
-    let mut rest = text;
-    while let Some((&first, tail)) = rest.split_first() {
-        let follow = match first {
-            b'\n' => return false,
-            0x00..=0x7f => 0,
-            0xc2..=0xdf => 1,
-            0xe0..=0xef => 2,
-            0xf0..=0xf4 => 3,
-            _ => return false,
-        };
-        let Some((continuation, after)) = tail.split_at_checked(follow) else {
-            return false;
-        };
-        if !continuation.iter().all(|b| (0x80..=0xbf).contains(b)) {
-            return false;
-        }
-        rest = after;
-    }
-    true
+    dots(text) != Tri::No
 }
 
 /// `text` for logs and headers: printable ASCII, everything else escaped, cut
@@ -71,23 +60,22 @@ pub(crate) fn printable(text: &[u8], limit: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{find, find_all, is_dots, printable, trim};
+    use super::{Tri, dots, find, find_all, printable, trim};
 
     #[test]
-    fn dots_take_neither_nothing_nor_line_feeds_nor_broken_utf8() {
+    fn dots_take_any_bytes_but_neither_nothing_nor_surely_a_line_feed() {
         for (text, expected) in [
-            (&b""[..], false),
-            (b"a", true),
-            (b"a\nb", false),
-            (b"a\rb\0", true),
-            (b"\xff", false),
-            (b"\xc3\xa9", true),
-            (b"\xc3", false),
-            (b"\xe2\x82\xac", true),
-            (b"\xf0\x9f\x98\x80", true),
-            (b"\x80", false),
+            (&b""[..], Tri::No),
+            (b"a", Tri::Yes),
+            (b"a\nb", Tri::Unknown),
+            (b"\n", Tri::Unknown),
+            (b"a\rb\0", Tri::Yes),
+            (b"\xff", Tri::Yes),
+            (b"\xc3\xa9", Tri::Yes),
+            (b"\xc3", Tri::Yes),
+            (b"\x80", Tri::Yes),
         ] {
-            assert_eq!(is_dots(text), expected, "{text:?}");
+            assert_eq!(dots(text), expected, "{text:?}");
         }
     }
 

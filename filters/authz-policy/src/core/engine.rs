@@ -1,8 +1,11 @@
 //! All policies of a workload, compiled, and the decision on a request.
 
+use meshpack_sdk::HeaderMap;
+
 use super::index::KeyIndex;
-use super::model::{Action, DenyWith, Policy, Rule, Share};
-use super::request::Request;
+use super::model::{Action, DenyWith, Pattern, Policy, Rule, Share, Subject};
+use super::regex::{Automaton, Regex};
+use super::request::{Attributes, Request};
 use super::rule::{CompiledRule, constraints};
 use super::sort::{sort, sort_and_dedup};
 use super::value::Tri;
@@ -20,6 +23,8 @@ pub struct PolicySet {
     rules: Vec<RuleEntry>,
     index: KeyIndex,
     hardened: bool,
+    payload_keys: Vec<String>,
+    automaton: Automaton,
     /// Policies with an answer of their own for requests that no ALLOW policy
     /// matched, in the order of their ids.
     default_answers: Vec<PolicyRef>,
@@ -93,7 +98,8 @@ impl PolicySet {
     /// Compiles policies. `hardened` says whether they ask for every
     /// reading of a request.
     #[must_use]
-    pub fn new(policies: Vec<Policy>, hardened: bool) -> Self {
+    pub fn new(mut policies: Vec<Policy>, hardened: bool) -> Self {
+        let automaton = join_expressions(&mut policies);
         let mut order: Vec<(String, usize, usize)> = Vec::new();
         for (number, policy) in policies.iter().enumerate() {
             for rule in 0..policy.rules.len() {
@@ -136,7 +142,9 @@ impl PolicySet {
                 })
             })
             .collect();
-        Self::assemble(infos, rules, index, hardened)
+        let mut set = Self::assemble(infos, rules, index, hardened);
+        set.automaton = automaton;
+        set
     }
 
     fn assemble(
@@ -170,6 +178,8 @@ impl PolicySet {
             rules,
             index,
             hardened,
+            payload_keys: Vec::new(),
+            automaton: Automaton::default(),
             default_answers,
         }
     }
@@ -184,6 +194,25 @@ impl PolicySet {
     #[must_use]
     pub fn hardened(&self) -> bool {
         self.hardened
+    }
+
+    /// With the keys of the payloads that requests are to be read with.
+    #[must_use]
+    pub fn with_payload_keys(mut self, keys: Vec<String>) -> Self {
+        self.payload_keys = keys;
+        self
+    }
+
+    /// A request as these policies read it.
+    #[must_use]
+    pub fn request<'a>(
+        &'a self,
+        headers: &'a HeaderMap<'a>,
+        attributes: &'a dyn Attributes,
+    ) -> Request<'a> {
+        Request::new(headers, attributes, self.hardened)
+            .payload_keys(&self.payload_keys)
+            .automaton(&self.automaton)
     }
 
     /// All policies, by their numbers.
@@ -337,6 +366,52 @@ impl PolicySet {
                 .filter_map(|number| self.policy(*number))
                 .find(|policy| policy.enforce.includes(draw))
                 .and_then(|policy| policy.deny_with.as_ref()),
+        }
+    }
+}
+
+/// Puts all regular expressions into one automaton: those of one subject are one
+/// set, and one that stands in many policies is there once.
+fn join_expressions(policies: &mut [Policy]) -> Automaton {
+    let mut subjects: Vec<Subject> = Vec::new();
+    let mut texts: Vec<(usize, String)> = Vec::new();
+    each_expression(policies, &mut |subject, regex| {
+        let known = subjects.iter().position(|known| known == subject);
+        let set = known.unwrap_or_else(|| {
+            subjects.push(subject.clone());
+            subjects.len() - 1
+        });
+        texts.push((set, regex.pattern().to_owned()));
+    });
+    let mut sets = texts
+        .iter()
+        .map(|(set, _)| *set)
+        .collect::<Vec<_>>()
+        .into_iter();
+    sort_and_dedup(&mut texts);
+    let mut numbers = vec![None; texts.len()];
+    let mut automaton = Automaton::default();
+    each_expression(policies, &mut |_, regex| {
+        let set = sets.next().unwrap_or_default();
+        let key = (set, regex.pattern());
+        let at = texts.partition_point(|(set, text)| (*set, text.as_str()) < key);
+        if let Some(number) = numbers.get_mut(at) {
+            regex.join(&mut automaton, set, *number);
+            *number = Some(regex.place().1);
+        }
+    });
+    automaton.finish();
+    automaton
+}
+
+/// Visits every regular expression; they stand in conditions only.
+fn each_expression(policies: &mut [Policy], visit: &mut dyn FnMut(&Subject, &mut Regex)) {
+    let rules = policies.iter_mut().flat_map(|policy| &mut policy.rules);
+    for field in rules.flat_map(|rule| &mut rule.when) {
+        for pattern in field.is.iter_mut().chain(&mut field.not) {
+            if let Pattern::Regex(regex) = pattern {
+                visit(&field.subject, regex);
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use super::identity::SPIFFE;
 use super::model::{Action, Pattern};
 use super::path::Seen;
 use super::request::Request;
-use super::rule::{CompiledField, CompiledRule};
+use super::rule::{CompiledField, CompiledRule, Values};
 use super::value::{Tri, Value};
 
 /// Longest shown value, in bytes.
@@ -170,7 +170,7 @@ impl RuleReport {
 }
 
 fn success(field: &CompiledField, request: &Request<'_>) -> String {
-    match first_match(&field.is.patterns, field, request) {
+    match first_match(&field.is, field, request) {
         Some((value, pattern)) => format!("{} {value} matches {pattern}", field.subject),
         None => format!(
             "{} is none of {}",
@@ -182,9 +182,14 @@ fn success(field: &CompiledField, request: &Request<'_>) -> String {
 
 fn failure(field: &CompiledField, request: &Request<'_>) -> String {
     if field.matches(request) == Tri::Unknown {
-        return format!("{} could not be read", field.subject);
+        let why = if request.steps().are_exhausted() {
+            ": its regular expressions would take too many steps"
+        } else {
+            ""
+        };
+        return format!("{} could not be decided{why}", field.subject);
     }
-    match first_match(&field.not.patterns, field, request) {
+    match first_match(&field.not, field, request) {
         Some((value, pattern)) => {
             format!("{} {value} matches the excluded {pattern}", field.subject)
         }
@@ -198,15 +203,19 @@ fn failure(field: &CompiledField, request: &Request<'_>) -> String {
 
 /// The first value of the field that matches a pattern, and the pattern.
 fn first_match<'p>(
-    patterns: &'p [Pattern],
+    values: &'p Values,
     field: &CompiledField,
     request: &Request<'_>,
 ) -> Option<(String, &'p Pattern)> {
     let mut found = None;
+    let mut place = 0;
     request.any(&field.subject, &mut |value| {
-        let pattern = patterns.iter().find(|pattern| pattern.matches(&value));
-        found = pattern.map(|pattern| (show_with(&value, pattern), pattern));
-        found.is_some()
+        let pattern = values.matched_by(field.subject.place(place), &value, request);
+        place += 1;
+        found = found
+            .take()
+            .or(pattern.map(|pattern| (show_with(&value, pattern), pattern)));
+        found.is_some().into()
     });
     found
 }
@@ -216,7 +225,7 @@ fn actual(field: &CompiledField, request: &Request<'_>) -> String {
     let mut values = Vec::new();
     request.any(&field.subject, &mut |value| {
         values.push(show(&value));
-        false
+        Tri::No
     });
     if values.is_empty() {
         format!("no {}, which", field.subject)

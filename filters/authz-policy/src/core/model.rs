@@ -5,13 +5,13 @@ use std::fmt;
 
 use meshpack_sdk::matching::TextMatch;
 
-use super::bytes::is_dots;
+use super::bytes::dots;
 use super::cidr::Cidr;
 use super::host::HostPattern;
 use super::identity::{NamespaceMatch, SPIFFE, ServiceAccount, trust_domain_matches};
 use super::path::PathPattern;
 use super::regex::Regex;
-use super::value::Value;
+use super::value::{Tri, Value};
 
 /// What a policy does with a request that it matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -191,6 +191,12 @@ pub enum Subject {
 }
 
 impl Subject {
+    /// A value's place among the subject's, if every walk meets the same values in
+    /// the same order; readings of parameters and cookies are not so.
+    pub(crate) fn place(&self, place: usize) -> Option<usize> {
+        (!matches!(self, Self::Query(_) | Self::Cookie(_))).then_some(place)
+    }
+
     /// Whether it is read from the request headers, without asking the proxy.
     pub(crate) fn is_at_hand(&self) -> bool {
         matches!(
@@ -296,43 +302,45 @@ impl Pattern {
         }
     }
 
-    /// Whether the value matches.
+    /// Whether the value matches; unknown where a line feed in it decides. Regular
+    /// expressions are held against a value together, by [`Request::expressions`].
+    ///
+    /// [`Request::expressions`]: super::request::Request::expressions
     #[must_use]
-    pub fn matches(&self, value: &Value<'_>) -> bool {
+    pub fn matches(&self, value: &Value<'_>) -> Tri {
         match (self, value) {
-            (Self::Text(pattern), Value::Text(text)) => pattern.matches(text),
-            (Self::Dots, Value::Text(text)) => is_dots(text),
-            (Self::Regex(regex), Value::Text(text) | Value::Element(text)) => regex.matches(text),
-            (Self::Regex(regex), Value::Identity(id)) => {
-                regex.matches(id.strip_prefix(SPIFFE).unwrap_or(id))
+            (Self::Text(pattern), Value::Text(text)) => pattern.matches(text).into(),
+            (Self::Dots, Value::Text(text)) => dots(text),
+            (Self::Path(pattern), Value::Path { raw, readings }) => {
+                pattern.matches(raw, *readings).into()
             }
-            (Self::Regex(regex), Value::Token { issuer, subject }) => {
-                regex.matches(&[issuer, b"/".as_slice(), subject].concat())
-            }
-            (Self::Path(pattern), Value::Path { raw, readings }) => pattern.matches(raw, *readings),
-            (Self::Host(pattern), Value::Host(host)) => pattern.matches(host),
-            (Self::Port(port), Value::Port(value)) => port == value,
-            (Self::Cidr(block), Value::Ip(address)) => block.contains(*address),
+            (Self::Host(pattern), Value::Host(host)) => pattern.matches(host).into(),
+            (Self::Port(port), Value::Port(value)) => (port == value).into(),
+            (Self::Cidr(block), Value::Ip(address)) => block.contains(*address).into(),
             (Self::Principal(pattern), Value::Identity(id)) => principal_matches(pattern, id),
-            (Self::Namespace(pattern), Value::Identity(id)) => pattern.matches(id),
-            (Self::ServiceAccount(account), Value::Identity(id)) => account.matches(id),
-            (Self::TrustDomain(pattern), Value::Identity(id)) => trust_domain_matches(pattern, id),
+            (Self::Namespace(pattern), Value::Identity(id)) => pattern.matches(id).into(),
+            (Self::ServiceAccount(account), Value::Identity(id)) => account.matches(id).into(),
+            (Self::TrustDomain(pattern), Value::Identity(id)) => {
+                trust_domain_matches(pattern, id).into()
+            }
             (Self::RequestPrincipal(pattern), Value::Token { issuer, subject }) => {
-                pattern.issuer.matches(issuer) && pattern.subject.matches(subject)
+                let issuer = pattern.issuer.matches(issuer);
+                issuer.and(|| pattern.subject.matches(subject))
             }
             (Self::Element(inner), Value::Element(text)) => inner.matches(&Value::Text(text)),
-            _ => false,
+            _ => Tri::No,
         }
     }
 }
 
 /// Istio's `StringMatcherWithPrefix(value, "spiffe://")`.
-fn principal_matches(pattern: &TextMatch, identity: &[u8]) -> bool {
+fn principal_matches(pattern: &TextMatch, identity: &[u8]) -> Tri {
     match pattern {
-        TextMatch::Present => is_dots(identity),
+        TextMatch::Present => dots(identity),
         pattern => identity
             .strip_prefix(SPIFFE)
-            .is_some_and(|rest| pattern.matches(rest)),
+            .is_some_and(|rest| pattern.matches(rest))
+            .into(),
     }
 }
 
@@ -387,15 +395,20 @@ pub(crate) enum TokenText {
 }
 
 impl TokenText {
-    fn matches(&self, text: &[u8]) -> bool {
+    fn matches(&self, text: &[u8]) -> Tri {
         match self {
-            Self::Any => is_dots(text),
-            Self::Text(pattern) => pattern.matches(text),
+            Self::Any => dots(text),
+            Self::Text(pattern) => pattern.matches(text).into(),
         }
     }
 }
 
 impl RequestPrincipal {
+    /// Whether the issuer ends amid the `://` of its scheme, which none does.
+    pub(crate) fn cuts_a_scheme(&self) -> bool {
+        matches!(&self.issuer, TokenText::Text(issuer) if issuer.text().ends_with(":/"))
+    }
+
     /// Reads `issuer/subject` as Istio does: cut at the last slash, at most one
     /// wildcard honoured, a leading one first. Without a slash the text is the
     /// issuer and the subject must be empty, or stands for one of both when it
@@ -433,7 +446,7 @@ impl RequestPrincipal {
 
 #[cfg(test)]
 mod tests {
-    use super::{Pattern, RequestPrincipal, Share, Value};
+    use super::{Pattern, RequestPrincipal, Share, Tri, Value};
     use meshpack_sdk::matching::TextMatch;
 
     #[test]
@@ -464,7 +477,7 @@ mod tests {
             };
             assert_eq!(
                 pattern_value.matches(&token),
-                expected,
+                expected.into(),
                 "{pattern} {issuer} {subject}"
             );
         }
@@ -473,7 +486,8 @@ mod tests {
     #[test]
     fn principals_have_a_scheme_that_policies_leave_out() {
         let matches = |pattern: &str, id: &str| {
-            Pattern::Principal(TextMatch::parse(pattern)).matches(&Value::Identity(id.as_bytes()))
+            let pattern = Pattern::Principal(TextMatch::parse(pattern));
+            pattern.matches(&Value::Identity(id.as_bytes())) == Tri::Yes
         };
         assert!(matches("td/ns/a/sa/b", "spiffe://td/ns/a/sa/b"));
         assert!(!matches("td/ns/a/sa/b", "td/ns/a/sa/b"));

@@ -2,8 +2,9 @@
 //! policy first asks and then kept.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use meshpack_sdk::HeaderMap;
 use meshpack_sdk::config::decimal;
@@ -16,6 +17,7 @@ use super::model::Subject;
 use super::parameters::{self, Test};
 use super::path;
 use super::readings::Readings;
+use super::regex::{Automaton, Steps, Taken};
 use super::value::{Reading, Tri, Value};
 
 /// What a proxy knows beyond the headers.
@@ -47,16 +49,17 @@ pub trait Attributes {
     fn read(&self, attribute: Attribute) -> Reading<Vec<u8>>;
 }
 
-/// Filter whose metadata holds the token's payload, and the key it stands
-/// under: what Istio configures.
-const JWT_FILTER: &[u8] = b"envoy.filters.http.jwt_authn";
-const JWT_PAYLOAD: &[u8] = b"payload";
-
 /// A request.
 pub struct Request<'a> {
     headers: &'a HeaderMap<'a>,
     attributes: &'a dyn Attributes,
     hardened: bool,
+    payload_keys: &'a [String],
+    several_payloads: Cell<bool>,
+    automaton: Option<&'a Automaton>,
+    steps: Steps,
+    /// By set and by the value's place among its subject's.
+    taken: RefCell<Vec<Vec<Rc<Taken>>>>,
     full_path: Option<&'a [u8]>,
     path: Option<&'a [u8]>,
     host: Option<&'a [u8]>,
@@ -80,6 +83,11 @@ impl<'a> Request<'a> {
             headers,
             attributes,
             hardened,
+            payload_keys: &[],
+            several_payloads: Cell::new(false),
+            automaton: None,
+            steps: Steps::default(),
+            taken: RefCell::default(),
             full_path: None,
             path: None,
             host: None,
@@ -107,6 +115,59 @@ impl<'a> Request<'a> {
         }
         request.path = request.full_path.map(path::without_query);
         request
+    }
+
+    /// With the keys under which jwt_authn leaves the payloads that count; all
+    /// that it leaves when none is named.
+    #[must_use]
+    pub fn payload_keys(mut self, keys: &'a [String]) -> Self {
+        self.payload_keys = keys;
+        self
+    }
+
+    /// With the regular expressions that values are held against.
+    #[must_use]
+    pub fn automaton(mut self, automaton: &'a Automaton) -> Self {
+        self.automaton = Some(automaton);
+        self
+    }
+
+    /// Which expressions of a set take the value that is at `place` among those of
+    /// the set's subject; found once.
+    pub fn expressions(&self, set: usize, place: Option<usize>, value: &Value<'_>) -> Rc<Taken> {
+        let (Some(automaton), Some(text)) = (self.automaton, value.text()) else {
+            return Rc::new(Taken::Undecided);
+        };
+        let Some(place) = place else {
+            return Rc::new(automaton.run(set, &text, &self.steps));
+        };
+        let mut taken = self.taken.borrow_mut();
+        if taken.is_empty() {
+            taken.resize_with(automaton.sets(), Vec::new);
+        }
+        let Some(of_set) = taken.get_mut(set) else {
+            return Rc::new(Taken::Undecided);
+        };
+        if let Some(known) = of_set.get(place) {
+            return Rc::clone(known);
+        }
+        let found = Rc::new(automaton.run(set, &text, &self.steps));
+        // Values are looked at in their order, so this one is the next.
+        of_set.push(Rc::clone(&found));
+        found
+    }
+
+    /// The steps that expressions have taken on this request.
+    #[must_use]
+    pub fn steps(&self) -> &Steps {
+        &self.steps
+    }
+
+    /// Whether a condition has met several payloads where the configuration
+    /// names none.
+    #[must_use]
+    pub fn met_several_payloads(&self) -> bool {
+        self.several_payloads.get() && self.payload_keys.is_empty()
     }
 
     /// All header entries.
@@ -146,9 +207,30 @@ impl<'a> Request<'a> {
         Some(self.path_readings.get_or_init(|| Readings::of_path(path)))
     }
 
-    /// Whether any value of `subject` passes `test`.
-    pub fn any(&self, subject: &Subject, test: &mut dyn FnMut(Value<'_>) -> bool) -> Tri {
+    /// Whether any value of `subject` passes `test`. Of several tokens each must
+    /// give the same answer: where they differ it is unknown whose counts.
+    pub fn any(&self, subject: &Subject, test: &mut dyn FnMut(Value<'_>) -> Tri) -> Tri {
         match subject {
+            Subject::RequestPrincipal => self.of_payloads(&mut |payload| {
+                token(payload).ask(|(issuer, subject)| test(Value::Token { issuer, subject }))
+            }),
+            // Every value, so that each has its place whatever the one before says.
+            Subject::Claim { path, typed } => self.of_payloads(&mut |payload| {
+                let mut best = Tri::No;
+                let read = any_claim(payload, path, *typed, &mut |value| {
+                    best = best.max(test(value));
+                    false
+                });
+                best.max(tri(read))
+            }),
+            _ => best_of(test, |test| self.any_value(subject, test)),
+        }
+    }
+
+    fn any_value(&self, subject: &Subject, test: &mut dyn FnMut(Value<'_>) -> bool) -> Tri {
+        match subject {
+            // Read from each token.
+            Subject::RequestPrincipal | Subject::Claim { .. } => Tri::Unknown,
             Subject::Path => Reading::from(self.path()).ask(|raw| {
                 let readings = self.path_readings();
                 test(Value::Path { raw, readings }).into()
@@ -177,12 +259,6 @@ impl<'a> Request<'a> {
             | Subject::TrustDomain => self
                 .identities()
                 .ask(|identities| identities.iter().any(|id| test(Value::Identity(id))).into()),
-            Subject::RequestPrincipal => self
-                .token()
-                .ask(|(issuer, subject)| test(Value::Token { issuer, subject }).into()),
-            Subject::Claim { path, typed } => self
-                .payload()
-                .ask(|payload| tri(any_claim(payload, path, *typed, test))),
             Subject::FilterMetadata { filter, key } => self
                 .metadata()
                 .ask(|metadata| tri(any_metadata(metadata, filter, key, test))),
@@ -201,7 +277,7 @@ impl<'a> Request<'a> {
         let (any, name): (AnyParameter<'a>, _) = match subject {
             Subject::Query(name) => (Self::any_query, name),
             Subject::Cookie(name) => (Self::any_cookie, name),
-            _ => return self.any(subject, test),
+            _ => return self.any(subject, &mut |value| test(value).into()),
         };
         let mut passes = false;
         let fails = any(self, &mut |parameter| {
@@ -351,31 +427,27 @@ impl<'a> Request<'a> {
             .and_then(|bytes| Reading::Present(bytes.as_slice()))
     }
 
-    /// The token's payload, a serialized `Struct`.
-    pub(crate) fn payload(&self) -> Reading<&[u8]> {
-        self.metadata().and_then(|metadata| {
-            let payload = metadata::filter(metadata, JWT_FILTER).and_then(|found| match found {
-                Some(jwt) => metadata::field(jwt, JWT_PAYLOAD),
-                None => Ok(None),
-            });
-            match payload {
-                Ok(Some(MetaValue::Struct(payload))) => Reading::Present(payload),
-                Ok(_) => Reading::Absent,
-                Err(Malformed) => Reading::Unreadable,
-            }
-        })
-    }
-
-    /// Issuer and subject; a token without both as texts has none.
-    pub(crate) fn token(&self) -> Reading<(&[u8], &[u8])> {
-        self.payload().and_then(|payload| {
-            let text = |name: &[u8]| metadata::field(payload, name);
-            match (text(b"iss"), text(b"sub")) {
-                (Ok(Some(MetaValue::Text(issuer))), Ok(Some(MetaValue::Text(subject)))) => {
-                    Reading::Present((issuer, subject))
+    /// The answer that all payloads of tokens, serialized `Struct`s, agree on; no
+    /// when there are none.
+    pub(crate) fn of_payloads(&self, ask: &mut dyn FnMut(&[u8]) -> Tri) -> Tri {
+        self.metadata().ask(|metadata| {
+            let mut agreed: Option<Tri> = None;
+            let read = metadata::payloads(metadata, self.payload_keys, &mut |_, payload| {
+                let answer = ask(payload);
+                if let Some(before) = agreed {
+                    self.several_payloads.set(true);
+                    agreed = Some(if before == answer {
+                        answer
+                    } else {
+                        Tri::Unknown
+                    });
+                } else {
+                    agreed = Some(answer);
                 }
-                (Err(Malformed), _) | (_, Err(Malformed)) => Reading::Unreadable,
-                _ => Reading::Absent,
+            });
+            match read {
+                Ok(()) => agreed.unwrap_or(Tri::No),
+                Err(Malformed) => Tri::Unknown,
             }
         })
     }
@@ -383,6 +455,31 @@ impl<'a> Request<'a> {
 
 /// [`Request::any_query`] or [`Request::any_cookie`].
 type AnyParameter<'a> = fn(&Request<'a>, Test<'_>) -> bool;
+
+/// Issuer and subject; a token without both as texts has none.
+fn token(payload: &[u8]) -> Reading<(&[u8], &[u8])> {
+    let text = |name: &[u8]| metadata::field(payload, name);
+    match (text(b"iss"), text(b"sub")) {
+        (Ok(Some(MetaValue::Text(issuer))), Ok(Some(MetaValue::Text(subject)))) => {
+            Reading::Present((issuer, subject))
+        }
+        (Err(Malformed), _) | (_, Err(Malformed)) => Reading::Unreadable,
+        _ => Reading::Absent,
+    }
+}
+
+/// The best answer that a value gets, until one passes.
+fn best_of(
+    test: &mut dyn FnMut(Value<'_>) -> Tri,
+    walk: impl FnOnce(&mut dyn FnMut(Value<'_>) -> bool) -> Tri,
+) -> Tri {
+    let mut best = Tri::No;
+    let read = walk(&mut |value| {
+        best = best.max(test(value));
+        best == Tri::Yes
+    });
+    best.max(read)
+}
 
 fn tri(answer: Result<bool, Malformed>) -> Tri {
     answer.map_or(Tri::Unknown, Tri::from)

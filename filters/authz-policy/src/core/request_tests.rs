@@ -17,7 +17,7 @@ fn values(request: &Request<'_>, subject: &Subject) -> (Tri, Vec<String>) {
             Value::Identity(text) => String::from_utf8_lossy(text).into_owned(),
             other => format!("{other:?}"),
         });
-        false
+        Tri::No
     });
     (answer, seen)
 }
@@ -193,7 +193,7 @@ fn hardened(headers: Headers<'_>, subject: &Subject, value: &str) -> (Tri, Tri) 
     let mut test =
         |found: Value<'_>| matches!(found, Value::Text(text) if text == value.as_bytes());
     (
-        request.any(subject, &mut test),
+        request.any(subject, &mut |found| test(found).into()),
         request.every(subject, &mut test),
     )
 }
@@ -302,5 +302,86 @@ fn a_permission_needs_every_value_under_a_name() {
     ] {
         let headers: Headers<'_> = &[(b"cookie", cookie.as_bytes())];
         assert_eq!(hardened(headers, &role, "user").1, expected, "{cookie}");
+    }
+}
+
+#[test]
+fn of_several_payloads_each_must_give_the_same_answer() {
+    let claim = Subject::Claim {
+        path: vec!["role".into()],
+        typed: false,
+    };
+    let guest = json!({"iss": "i", "sub": "s", "role": "guest"});
+    let admin = json!({"iss": "i", "sub": "t", "role": "admin"});
+    let is = |expected: &'static [u8]| {
+        move |value: Value<'_>| match value {
+            Value::Text(text) => Tri::from(text == expected),
+            Value::Token { subject, .. } => Tri::from(subject == expected),
+            _ => Tri::No,
+        }
+    };
+    let keys = |keys: &[&str]| keys.iter().map(|&key| key.to_owned()).collect::<Vec<_>>();
+    for (payloads, named, role, expected) in [
+        (json!({}), keys(&[]), "admin", Tri::No),
+        (json!({"payload": admin}), keys(&[]), "admin", Tri::Yes),
+        (json!({"provider": admin}), keys(&[]), "admin", Tri::Yes),
+        (json!({"provider": guest}), keys(&[]), "admin", Tri::No),
+        (
+            json!({"a": guest, "b": admin}),
+            keys(&[]),
+            "admin",
+            Tri::Unknown,
+        ),
+        (
+            json!({"b": guest, "a": admin}),
+            keys(&[]),
+            "admin",
+            Tri::Unknown,
+        ),
+        (
+            json!({"a": admin, "b": admin}),
+            keys(&[]),
+            "admin",
+            Tri::Yes,
+        ),
+        (json!({"a": guest, "b": {}}), keys(&[]), "admin", Tri::No),
+        (
+            json!({"a": guest, "b": admin}),
+            keys(&["a"]),
+            "admin",
+            Tri::No,
+        ),
+        (
+            json!({"a": guest, "b": admin}),
+            keys(&["b"]),
+            "admin",
+            Tri::Yes,
+        ),
+        (
+            json!({"a": guest, "b": admin}),
+            keys(&["a", "b"]),
+            "admin",
+            Tri::Unknown,
+        ),
+        (json!({"a": admin}), keys(&["b"]), "admin", Tri::No),
+        (json!({"a": "admin"}), keys(&[]), "admin", Tri::No),
+    ] {
+        let fixture = Fixture::default().with(
+            Attribute::Metadata,
+            metadata_of(&json!({"envoy.filters.http.jwt_authn": payloads})),
+        );
+        let headers = HeaderMap::default();
+        let request = Request::new(&headers, &fixture, false).payload_keys(&named);
+        let what = format!("{payloads} {named:?}");
+        let found = request.any(&claim, &mut is(b"admin"));
+        assert_eq!(found, expected, "{role} {what}");
+        let subject = request.any(&Subject::RequestPrincipal, &mut is(b"t"));
+        assert_eq!(subject, expected, "sub {what}");
+        let several = payloads.as_object().unwrap().len() > 1;
+        assert_eq!(
+            request.met_several_payloads(),
+            several && named.is_empty(),
+            "{what}"
+        );
     }
 }

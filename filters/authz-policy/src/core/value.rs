@@ -1,8 +1,10 @@
 //! What a constraint is held against: values of a request, and answers that
 //! know when they do not know.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
+use super::identity::SPIFFE;
 use super::readings::Readings;
 
 /// One value of a subject in a request.
@@ -34,6 +36,21 @@ pub enum Value<'a> {
         /// `sub`
         subject: &'a [u8],
     },
+}
+
+impl<'a> Value<'a> {
+    /// The text that regular expressions read; identities without `spiffe://`, as
+    /// policies write them.
+    pub(crate) fn text(&self) -> Option<Cow<'a, [u8]>> {
+        match *self {
+            Self::Text(text) | Self::Element(text) => Some(Cow::Borrowed(text)),
+            Self::Identity(id) => Some(Cow::Borrowed(id.strip_prefix(SPIFFE).unwrap_or(id))),
+            Self::Token { issuer, subject } => {
+                Some(Cow::Owned([issuer, b"/".as_slice(), subject].concat()))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Yes, no, or unknown because something could not be read.

@@ -19,6 +19,7 @@ use plain::Plain;
 fn compile(policies: &[Json], path_matching: &str) -> PolicySet {
     let config = json!({
         "policies": policies,
+        "allowAll": policies.is_empty(),
         "trustDomain": "td",
         "pathMatching": path_matching,
         "directRemoteIp": {"filterState": "peer"},
@@ -171,7 +172,7 @@ proptest! {
     fn the_schema_takes_what_the_parser_takes(policies in generate::policies(6)) {
         let schema = serde_json::from_str(include_str!("../../schema.json")).unwrap();
         let schema = jsonschema::draft202012::new(&schema).unwrap();
-        let config = json!({"policies": policies});
+        let config = json!({"policies": policies, "allowAll": policies.is_empty()});
         prop_assert!(schema.is_valid(&config), "{config:#}");
     }
 }

@@ -2,6 +2,7 @@
 //! filters that give it what it needs, and Istio's way to say the same with
 //! native RBAC.
 
+pub mod expressions;
 pub mod native;
 pub mod random;
 

@@ -79,9 +79,16 @@ fn rbac_policy(rule: &Value, namespace: &str) -> Value {
         } else {
             &PRINCIPAL
         };
-        let all = constraint(kind, when, ["values", "notValues"], |values| {
-            condition(key, values, namespace)
-        });
+        let all = [
+            constraint(kind, when, ["values", "notValues"], |values| {
+                condition(key, values, namespace)
+            }),
+            // Not Istio's: alone in their condition.
+            constraint(kind, when, ["valuesRegex", "notValuesRegex"], |values| {
+                expressions(key, values)
+            }),
+        ]
+        .concat();
         if of_destination {
             &mut permissions
         } else {
@@ -239,6 +246,23 @@ fn condition(key: &str, values: &[&str], namespace: &str) -> Vec<Value> {
             None => panic!("unknown key {key}"),
         },
     }
+}
+
+/// `valuesRegex` of a header or a claim, as an operator of native RBAC writes it.
+fn expressions(key: &str, patterns: &[&str]) -> Vec<Value> {
+    let one = |pattern: &&str| {
+        let matcher = regex((*pattern).to_owned());
+        let (key, name) = key.split_once('[').expect("a key with a name");
+        let name = name.trim_end_matches(']');
+        match key {
+            "request.headers" => json!({"header": {"name": name, "string_match": matcher}}),
+            "request.auth.claims" => {
+                metadata(JWT, &["payload", name], json!({"string_match": matcher}))
+            }
+            _ => panic!("no expressions for {key}"),
+        }
+    };
+    patterns.iter().map(one).collect()
 }
 
 /// Istio's generic string matcher.

@@ -326,3 +326,76 @@ async fn queries_cookies_lists_and_expressions_match() {
         assert_eq!(answer.status, *status, "{config}");
     }
 }
+
+/// A filter that leaves payloads of tokens under these keys, from headers of their
+/// names, as jwt_authn does under its providers' in Envoy Gateway.
+fn payloads_from_headers(keys: &[&str]) -> HttpFilter {
+    let kind = "type.googleapis.com/envoy.extensions.filters.http.header_to_metadata.v3.Config";
+    let rule = |key: &&str| {
+        json!({"header": format!("x-{key}"), "remove": true, "on_header_present": {
+            "metadata_namespace": "envoy.filters.http.jwt_authn", "key": key,
+            "type": "PROTOBUF_VALUE", "encode": "BASE64",
+        }})
+    };
+    let rules: Vec<Value> = keys.iter().map(rule).collect();
+    HttpFilter::new(
+        "envoy.filters.http.header_to_metadata",
+        json!({"@type": kind, "request_rules": rules}),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_read_under_any_name() {
+    let deny = config(&[policy(
+        "deny",
+        "DENY",
+        json!([{"when": [{"key": "request.auth.claims[role]", "values": ["guest"]}]}]),
+    )]);
+    let allow = when("request.auth.claims[role]", &["admin"]);
+    let principal = from(json!({"requestPrincipals": ["i/admin"]}));
+    let mut named = allow.clone();
+    named["jwtPayloadKeys"] = json!(["a"]);
+    let token = |role: &str| metadata_header(&json!({"iss": "i", "sub": role, "role": role}));
+    let sent = |tokens: &[(&str, &str)]| {
+        tokens
+            .iter()
+            .fold(Request::get("/"), |request, (key, role)| {
+                request.header(format!("x-{key}"), token(role))
+            })
+    };
+    // Tokens by key and role; what deny, allow, principal and named answer.
+    let cases: [(&[(&str, &str)], [u16; 4]); 8] = [
+        (&[], [200, 403, 403, 403]),
+        (&[("payload", "guest")], [403, 403, 403, 403]),
+        (&[("payload", "admin")], [200, 200, 200, 403]),
+        (&[("a", "guest")], [403, 403, 403, 403]),
+        (&[("a", "admin")], [200, 200, 200, 200]),
+        (&[("a", "admin"), ("b", "guest")], [403, 403, 403, 200]),
+        (&[("a", "guest"), ("b", "admin")], [403, 403, 403, 403]),
+        (&[("a", "admin"), ("b", "admin")], [200, 200, 200, 200]),
+    ];
+    for builder in builders() {
+        let mut builder = builder;
+        for (name, config) in [
+            ("0", &deny),
+            ("1", &allow),
+            ("2", &principal),
+            ("3", &named),
+        ] {
+            let filters = vec![
+                payloads_from_headers(&["payload", "a", "b"]),
+                filter(config).into(),
+            ];
+            builder = builder.listener(listener(name, filters));
+        }
+        let envoy = builder.start().await.unwrap();
+        for (tokens, expected) in cases {
+            for (number, status) in expected.into_iter().enumerate() {
+                let client = envoy.client(&number.to_string());
+                let answer = client.send(sent(tokens)).await.unwrap();
+                assert_eq!(answer.status, status, "{tokens:?} {number}");
+            }
+        }
+        assert!(envoy.log_contains("requests carry several tokens"));
+    }
+}

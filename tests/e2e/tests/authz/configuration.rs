@@ -27,6 +27,20 @@ fn with_when(when: Value) -> Value {
 fn bad() -> Vec<(Value, &'static str)> {
     vec![
         (json!({"polices": []}), "polices: unknown key"),
+        (json!({}), "has no policies, so every request would pass"),
+        (json!({"policies": []}), "policies: has no policies"),
+        (
+            with_when(json!({"key": "request.headers[a][b]", "values": ["x"]})),
+            "when[0].key: \"request.headers[a][b]\" can never match",
+        ),
+        (
+            with_operation(json!({"paths": ["admin"]})),
+            "operation.paths[0]: \"admin\" can never match",
+        ),
+        (
+            with_source(json!({"principals": ["spiffe://td/ns/a/sa/b"]})),
+            "source.principals[0]: \"spiffe://td/ns/a/sa/b\" can never match",
+        ),
         (
             json!({"policies": {}}),
             "policies: is an object, must be a list",
@@ -261,6 +275,36 @@ async fn a_bad_configuration_stops_envoy_at_its_start() {
             "{}",
             error.log()
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blank_configuration_does_not_replace_a_guarding_one() {
+    for builder in builders() {
+        let envoy = builder
+            .listener(
+                Listener::new("in")
+                    .swappable_filter("authz_policy", filter(&deny("/a")))
+                    .route(Route::direct(200, "")),
+            )
+            .start()
+            .await
+            .unwrap();
+        let module = || wasm_module("authz_policy").unwrap();
+        for blank in ["", " ", "\n\t", "{}", "null", r#"{"policies": []}"#] {
+            let blank = WasmFilter::new("authz_policy", module()).config_text(blank);
+            let swap = envoy.swap_filter_config("authz_policy", blank).await;
+            assert_eq!(swap.unwrap(), Swap::Rejected);
+            assert_eq!(envoy.client("in").get("/a").await.unwrap().status, 403);
+        }
+        let absent = WasmFilter::new("authz_policy", module());
+        let swap = envoy.swap_filter_config("authz_policy", absent).await;
+        assert_eq!(swap.unwrap(), Swap::Rejected);
+        assert_eq!(envoy.client("in").get("/a").await.unwrap().status, 403);
+        let meant = WasmFilter::new("authz_policy", module()).config_text(r#"{"allowAll": true}"#);
+        let swap = envoy.swap_filter_config("authz_policy", meant).await;
+        assert_eq!(swap.unwrap(), Swap::Accepted);
+        assert_eq!(envoy.client("in").get("/a").await.unwrap().status, 200);
     }
 }
 

@@ -7,4 +7,5 @@ mod bypasses;
 mod configuration;
 mod differential;
 mod examples;
+mod expressions;
 mod hostile;

@@ -38,7 +38,8 @@ const RULE: &str = "policies[0].spec.rules[0]";
 
 /// What the schema cannot say: names that differ, expressions that compile,
 /// settings that belong together.
-const BEYOND_THE_SCHEMA: [&str; 5] = [
+const BEYOND_THE_SCHEMA: [&str; 6] = [
+    "can never match",
     "directRemoteIp",
     "more than once",
     "without its )",
@@ -124,7 +125,6 @@ fn every_field_and_key_is_accepted() {
     let conditions: Vec<Json> = [
         ("request.headers[X-a]", "a"),
         ("request.headers[:authority]", "a"),
-        ("request.headers[[x]]", "a"),
         ("request.query[a b]", "a"),
         ("request.cookies[c]", "a*"),
         ("request.auth.principal", "i/s"),
@@ -194,7 +194,7 @@ fn every_field_and_key_is_accepted() {
         ]
     }));
     assert_eq!(config.policies.len(), 4);
-    assert_eq!(config.policies[0].rules[0].when.len(), 21);
+    assert_eq!(config.policies[0].rules[0].when.len(), 20);
 }
 
 #[test]
@@ -205,7 +205,6 @@ fn defaults_are_istios() {
     assert_eq!((policy.action, policy.enforce), (Action::Allow, Share::ALL));
     assert!(policy.rules.is_empty());
     assert!(!config.hardened && !config.explain_header && config.decision_log.denied);
-    assert!(read(&json!({})).unwrap().policies.is_empty());
 }
 
 #[test]

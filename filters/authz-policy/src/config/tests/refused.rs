@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use super::{read, refused, with_operation, with_rule, with_source, with_spec, with_when};
+use super::{
+    Config, accepted, parse, read, refused, with_operation, with_rule, with_source, with_spec,
+    with_when,
+};
 
 #[test]
 fn what_the_webhook_refuses_is_refused_with_its_path() {
@@ -407,6 +410,130 @@ fn what_the_filter_adds_is_checked_too() {
     ] {
         refused(&config, path, about);
     }
+}
+
+#[test]
+fn saying_nothing_is_no_permission() {
+    for config in [
+        json!({}),
+        json!({"policies": []}),
+        json!({"policies": null}),
+        json!({"allowAll": false}),
+        json!({"policies": [], "allowAll": false}),
+        json!({"explain": "header", "pathMatching": "hardened"}),
+    ] {
+        let problems = read(&config).expect_err("to be refused");
+        assert!(
+            problems
+                .iter()
+                .any(|line| line.contains("allowAll: true if that is meant")),
+            "{config}: {problems:#?}"
+        );
+    }
+    for blank in ["", " ", "\n\t ", "null"] {
+        assert!(parse(blank.as_bytes(), Config::read).is_err(), "{blank:?}");
+    }
+    for config in [
+        json!({"allowAll": true}),
+        json!({"allowAll": true, "policies": []}),
+    ] {
+        assert!(accepted(&config).policies.is_empty(), "{config}");
+    }
+    refused(
+        &json!({"allowAll": true, "policies": [{"metadata": {"name": "a"}}]}),
+        "allowAll",
+        "does not go with policies",
+    );
+}
+
+#[test]
+fn what_can_never_match_is_refused() {
+    let list = |field: &str| {
+        let (place, key) = field.split_once('.').unwrap();
+        (place.to_owned(), key.to_owned())
+    };
+    for (field, values) in [
+        (
+            "operation.paths",
+            &["admin", "admin*", "/a?b=1", "/a#b", "*?x", "https://a/b"][..],
+        ),
+        ("operation.notPaths", &["admin"]),
+        (
+            "operation.hosts",
+            &["https://a.example", "a.example/", "*/x", "a b", "a, b"],
+        ),
+        ("operation.notHosts", &["http://*"]),
+        ("operation.methods", &["GET, POST", "GET POST", "/"]),
+        (
+            "source.principals",
+            &["spiffe://td/ns/a/sa/b", "spiffe://*"],
+        ),
+        ("source.notPrincipals", &["spiffe://td/ns/a/sa/b"]),
+        (
+            "source.requestPrincipals",
+            &["https://*", "https://issuer.example", "https://sub*"],
+        ),
+    ] {
+        let (place, key) = list(field);
+        for value in values {
+            let inner = json!({key.as_str(): [value]});
+            let config = match place.as_str() {
+                "operation" => with_operation(inner),
+                _ => with_source(inner),
+            };
+            let path = if place == "operation" { "to" } else { "from" };
+            refused(
+                &config,
+                &format!("RULE.{path}[0].{field}[0]"),
+                "can never match",
+            );
+        }
+    }
+    for key in [
+        "request.headers[a][b]",
+        "request.headers[[x]]",
+        "request.headers[a b]",
+        "request.headers[a:b]",
+        "request.headers[:status]",
+        "request.cookies[a=b]",
+        "request.cookies[a;b]",
+        "request.cookies[ a]",
+    ] {
+        let config = with_when(json!({"key": key, "values": ["x"]}));
+        refused(&config, "RULE.when[0].key", "can never match");
+    }
+    for (key, value) in [
+        ("request.headers[x]", "a\nb"),
+        ("request.headers[x]", "a\r*"),
+        ("request.headers[x-groups]", "a,b"),
+        ("request.headers[X-Groups]", " a"),
+        ("request.headers[x-groups]", "*a\t"),
+        ("source.principal", "spiffe://td/ns/a/sa/b"),
+        ("request.auth.principal", "https://issuer.example"),
+    ] {
+        let mut config = with_when(json!({"key": key, "values": [value]}));
+        config["splitHeaders"] = json!(["x-groups"]);
+        refused(&config, "RULE.when[0].values[0]", "can never match");
+    }
+}
+
+#[test]
+fn what_hardly_means_what_it_says_is_warned_of() {
+    let paths = accepted(&with_operation(json!({
+        "paths": ["/service/*health", "*api*", "/v1/*/users", "/a*", "*b", "*", "/a/{*}/b"],
+        "hosts": ["*.x.com:*"], "methods": ["GET"]
+    })));
+    assert_eq!(paths.warnings.len(), 4, "{:#?}", paths.warnings);
+    let mut unused = with_when(json!({"key": "request.headers[x-a]", "values": ["a"]}));
+    unused["splitHeaders"] = json!(["x-a", "x-b"]);
+    let unused = accepted(&unused).warnings;
+    assert!(
+        unused[0].starts_with("splitHeaders[1]: has no effect"),
+        "{unused:#?}"
+    );
+    let contrary = json!({"key": "request.query[x]", "values": ["a"], "notValues": ["b", "a"]});
+    let contrary = accepted(&with_when(contrary)).warnings;
+    assert!(contrary[0].contains("can never match"), "{contrary:#?}");
 }
 
 #[test]

@@ -48,6 +48,11 @@ pub(super) enum Dimension {
     },
     Query(String),
     Cookie(String),
+    /// Numbers of the regular expressions on a subject that take a value.
+    Expressions {
+        subject: Subject,
+        set: usize,
+    },
 }
 
 impl Dimension {
@@ -59,7 +64,7 @@ impl Dimension {
             Self::Segment(_) | Self::ReadSegment(_) | Self::Host | Self::ReadHost => 4,
             Self::Header { .. } | Self::Query(_) | Self::Cookie(_) => 2,
             Self::Method => 16,
-            Self::Port => 64,
+            Self::Port | Self::Expressions { .. } => 64,
             _ => 32,
         }
     }
@@ -165,7 +170,13 @@ pub(super) fn ways(subject: &Subject, pattern: &Pattern) -> Vec<Vec<Key>> {
                 .chain(way(Dimension::Issuer, &principal.issuer))
                 .collect()
         }
-        Pattern::Dots | Pattern::Regex(_) | Pattern::TrustDomain(_) => Vec::new(),
+        Pattern::Regex(regex) => {
+            let (set, number) = regex.place();
+            let subject = subject.clone();
+            let dimension = Dimension::Expressions { subject, set };
+            one(Some(Key::exact(dimension, number.to_le_bytes())))
+        }
+        Pattern::Dots | Pattern::TrustDomain(_) => Vec::new(),
     }
 }
 

@@ -12,8 +12,9 @@ use crate::core::metadata;
 use crate::core::model::Subject;
 use crate::core::parameters::Parameter;
 use crate::core::readings::Readings;
+use crate::core::regex::Taken;
 use crate::core::request::{Request, any_claim, header_values};
-use crate::core::value::{Reading, Tri, Value};
+use crate::core::value::{Tri, Value};
 
 /// Receives candidates; the same one may come more than once.
 type Visit<'v> = &'v mut dyn FnMut(u32);
@@ -80,35 +81,28 @@ impl KeyIndex {
     }
 
     fn claims(&self, request: &Request<'_>, visit: Visit<'_>) {
-        let payload = match request.payload() {
-            Reading::Present(payload) => payload,
-            Reading::Absent => return,
-            Reading::Unreadable => {
-                for in_use in &self.dimensions {
-                    if matches!(in_use.dimension, Dimension::Claim { .. }) {
+        let read = request.of_payloads(&mut |payload| {
+            let mut read = Tri::No;
+            for field in metadata::fields(payload) {
+                let Ok((name, _)) = field else {
+                    read = Tri::Unknown;
+                    continue;
+                };
+                self.named(Names::Claim, name, |number, in_use| {
+                    let Dimension::Claim { path, typed } = &in_use.dimension else {
+                        return;
+                    };
+                    let found = any_claim(payload, path, *typed, &mut |value| {
+                        self.value(number, in_use, &value, visit)
+                    });
+                    if found.is_err() {
                         in_use.all(visit);
                     }
-                }
-                return;
-            }
-        };
-        for field in metadata::fields(payload) {
-            let Ok((name, _)) = field else {
-                continue;
-            };
-            self.named(Names::Claim, name, |number, in_use| {
-                let Dimension::Claim { path, typed } = &in_use.dimension else {
-                    return;
-                };
-                let found = any_claim(payload, path, *typed, &mut |value| {
-                    self.value(number, in_use, &value, visit)
                 });
-                if found.is_err() {
-                    in_use.all(visit);
-                }
-            });
-        }
-        if metadata::fields(payload).any(|field| field.is_err()) {
+            }
+            read
+        });
+        if read == Tri::Unknown {
             for in_use in &self.dimensions {
                 if matches!(in_use.dimension, Dimension::Claim { .. }) {
                     in_use.all(visit);
@@ -179,6 +173,10 @@ impl KeyIndex {
                 filter: filter.clone(),
                 key: key.clone(),
             },
+            Dimension::Expressions { subject, set } => {
+                self.expressions(number, in_use, request, (subject, *set), visit);
+                return;
+            }
             // Found by name.
             Dimension::Header { .. }
             | Dimension::Claim { .. }
@@ -186,9 +184,37 @@ impl KeyIndex {
             | Dimension::Cookie(_) => return,
         };
         let answer = request.any(&subject, &mut |value| {
-            self.value(number, in_use, &value, visit)
+            self.value(number, in_use, &value, visit).into()
         });
         if answer == Tri::Unknown {
+            in_use.all(visit);
+        }
+    }
+
+    /// Looks up the expressions that take values of the subject, or might.
+    fn expressions(
+        &self,
+        number: u32,
+        in_use: &Use,
+        request: &Request<'_>,
+        (subject, set): (&Subject, usize),
+        visit: Visit<'_>,
+    ) {
+        let mut place = 0;
+        let read = request.any(subject, &mut |value| {
+            let taken = request.expressions(set, subject.place(place), &value);
+            place += 1;
+            match &*taken {
+                Taken::Known { surely, perhaps } => {
+                    for expression in surely.iter().chain(perhaps) {
+                        self.text(number, in_use, &expression.to_le_bytes(), visit);
+                    }
+                }
+                Taken::Undecided => in_use.all(visit),
+            }
+            Tri::No
+        });
+        if read == Tri::Unknown {
             in_use.all(visit);
         }
     }

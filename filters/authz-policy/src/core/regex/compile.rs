@@ -1,12 +1,13 @@
 //! From a syntax tree to a program of states.
 
 use super::MAX_INSTRUCTIONS;
-use super::parse::{Ast, Class, RegexError};
+use super::bytes::ByteSet;
+use super::parse::{Ast, RegexError};
 
 /// One state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Inst {
-    /// Takes a character of this class and goes to the next state.
+    /// Takes a byte of this class and goes to the next state.
     Class(usize),
     /// Goes on at another state.
     Jump(usize),
@@ -16,21 +17,21 @@ pub(super) enum Inst {
     Start,
     /// Goes on at the end of the text only.
     End,
-    /// The text matches when it ends here.
-    Match,
+    /// The expression of this number matches when the text ends here.
+    Match(usize),
 }
 
 /// States and the classes they name.
 #[derive(Clone, Default)]
-pub(super) struct Program {
+pub(crate) struct Program {
     pub(super) insts: Vec<Inst>,
-    pub(super) classes: Vec<Class>,
+    pub(super) classes: Vec<ByteSet>,
 }
 
 pub(super) fn compile(ast: &Ast) -> Result<Program, RegexError> {
     let mut program = Program::default();
     program.emit(ast)?;
-    program.push(Inst::Match)?;
+    program.push(Inst::Match(0))?;
     Ok(program)
 }
 
@@ -49,10 +50,10 @@ impl Program {
         }
     }
 
-    fn class(&mut self, class: &Class) -> usize {
-        let known = self.classes.iter().position(|known| known == class);
+    fn class(&mut self, class: ByteSet) -> usize {
+        let known = self.classes.iter().position(|known| *known == class);
         known.unwrap_or_else(|| {
-            self.classes.push(class.clone());
+            self.classes.push(class);
             self.classes.len() - 1
         })
     }
@@ -61,7 +62,7 @@ impl Program {
         match ast {
             Ast::Empty => {}
             Ast::Class(class) => {
-                let class = self.class(class);
+                let class = self.class(*class);
                 self.push(Inst::Class(class))?;
             }
             Ast::Start => {
@@ -88,9 +89,9 @@ impl Program {
                 self.emit(branch)?;
                 break;
             }
-            let split = self.push(Inst::Match)?;
+            let split = self.push(Inst::Match(0))?;
             self.emit(branch)?;
-            ends.push(self.push(Inst::Match)?);
+            ends.push(self.push(Inst::Match(0))?);
             self.set(split, Inst::Split(split + 1, self.insts.len()));
         }
         let after = self.insts.len();
@@ -105,7 +106,7 @@ impl Program {
             self.emit_counted(inner)?;
         }
         let Some(most) = most else {
-            let split = self.push(Inst::Match)?;
+            let split = self.push(Inst::Match(0))?;
             self.emit(inner)?;
             self.push(Inst::Jump(split))?;
             self.set(split, Inst::Split(split + 1, self.insts.len()));
@@ -113,7 +114,7 @@ impl Program {
         };
         let mut splits = Vec::new();
         for _ in least..most {
-            splits.push(self.push(Inst::Match)?);
+            splits.push(self.push(Inst::Match(0))?);
             self.emit(inner)?;
         }
         let after = self.insts.len();

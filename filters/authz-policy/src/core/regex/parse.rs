@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::core::sort::sort;
+use super::bytes::ByteSet;
 
 /// Why a pattern was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,98 +29,11 @@ const MAX_DEPTH: usize = 50;
 /// Largest count in `{n,m}`.
 const MAX_REPEAT: u32 = 1000;
 
-/// A set of characters, as inclusive ranges.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Class {
-    ranges: Vec<(char, char)>,
-    negated: bool,
-}
-
-impl Class {
-    pub(super) fn contains(&self, char: char) -> bool {
-        let inside = |(low, high): &(char, char)| (*low..=*high).contains(&char);
-        self.ranges.iter().any(inside) != self.negated
-    }
-
-    fn of(ranges: &[(char, char)], negated: bool) -> Self {
-        Self {
-            ranges: ranges.to_vec(),
-            negated,
-        }
-    }
-
-    /// Adds another class; a negated one by its complement's ranges.
-    fn add(&mut self, other: &Self) {
-        if !other.negated {
-            self.ranges.extend(&other.ranges);
-            return;
-        }
-        let mut ranges = other.ranges.clone();
-        sort(&mut ranges);
-        let mut next = Some('\0');
-        for (low, high) in ranges {
-            if let (Some(from), Some(to)) = (next, previous(low))
-                && from <= to
-            {
-                self.ranges.push((from, to));
-            }
-            next = next.max(following(high));
-            if high == char::MAX {
-                return;
-            }
-        }
-        if let Some(from) = next {
-            self.ranges.push((from, char::MAX));
-        }
-    }
-
-    fn ignoring_case(mut self) -> Self {
-        let folded: Vec<(char, char)> = self
-            .ranges
-            .iter()
-            .flat_map(|&(low, high)| {
-                [
-                    overlap(low, high, 'a', 'z', |c| c.to_ascii_uppercase()),
-                    overlap(low, high, 'A', 'Z', |c| c.to_ascii_lowercase()),
-                ]
-            })
-            .flatten()
-            .collect();
-        self.ranges.extend(folded);
-        self
-    }
-}
-
-fn previous(char: char) -> Option<char> {
-    match char {
-        '\u{e000}' => Some('\u{d7ff}'),
-        _ => char::from_u32(u32::from(char).checked_sub(1)?),
-    }
-}
-
-fn following(char: char) -> Option<char> {
-    match char {
-        '\u{d7ff}' => Some('\u{e000}'),
-        _ => char::from_u32(u32::from(char) + 1),
-    }
-}
-
-fn overlap(
-    low: char,
-    high: char,
-    from: char,
-    to: char,
-    fold: impl Fn(char) -> char,
-) -> Option<(char, char)> {
-    let (low, high) = (low.max(from), high.min(to));
-    (low <= high).then(|| (fold(low), fold(high)))
-}
-
 /// The syntax tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ast {
     Empty,
-    Class(Class),
+    Class(ByteSet),
     Start,
     End,
     Concat(Vec<Ast>),
@@ -138,30 +51,44 @@ struct Flags {
     dot_all: bool,
 }
 
+/// Reads a pattern byte by byte, as the expressions of Envoy's RBAC are read
+/// (RE2 in its Latin-1 mode, since CVE-2026-73552): a character beyond ASCII is
+/// the sequence of its bytes. Where that could not mean what was written (in a
+/// bracket, before a repetition, without case) it is refused.
 pub(super) fn parse(pattern: &str) -> Result<Ast, RegexError> {
     let mut parser = Parser {
-        rest: pattern
-            .chars()
-            .collect::<Vec<char>>()
-            .into_iter()
-            .peekable(),
+        rest: pattern.as_bytes(),
         flags: Flags::default(),
     };
     let ast = parser.alternation(0)?;
-    match parser.rest.next() {
+    match parser.next() {
         None => Ok(ast),
         Some(_) => Err(RegexError::Syntax("has a ) without its (")),
     }
 }
 
-struct Parser {
-    rest: std::iter::Peekable<std::vec::IntoIter<char>>,
+struct Parser<'p> {
+    rest: &'p [u8],
     flags: Flags,
 }
 
-impl Parser {
-    fn eat(&mut self, char: char) -> bool {
-        self.rest.next_if_eq(&char).is_some()
+impl Parser<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.rest.first().copied()
+    }
+
+    fn next(&mut self) -> Option<u8> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(*first)
+    }
+
+    fn eat(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        if found {
+            self.next();
+        }
+        found
     }
 
     fn alternation(&mut self, depth: usize) -> Result<Ast, RegexError> {
@@ -169,7 +96,7 @@ impl Parser {
             return Err(RegexError::Syntax("nests its groups too deeply"));
         }
         let mut branches = vec![self.concatenation(depth)?];
-        while self.eat('|') {
+        while self.eat(b'|') {
             branches.push(self.concatenation(depth)?);
         }
         Ok(match branches.pop() {
@@ -184,8 +111,8 @@ impl Parser {
 
     fn concatenation(&mut self, depth: usize) -> Result<Ast, RegexError> {
         let mut items = Vec::new();
-        while let Some(&next) = self.rest.peek() {
-            if next == '|' || next == ')' {
+        while let Some(next) = self.peek() {
+            if next == b'|' || next == b')' {
                 break;
             }
             let atom = self.atom(depth)?;
@@ -195,52 +122,73 @@ impl Parser {
     }
 
     fn atom(&mut self, depth: usize) -> Result<Ast, RegexError> {
-        Ok(match self.rest.next() {
-            Some('(') => return self.group(depth),
-            Some('[') => Ast::Class(self.bracket()?),
-            Some('.') => Ast::Class(Class::of(
-                if self.flags.dot_all {
-                    &[]
-                } else {
-                    &[('\n', '\n')]
-                },
-                true,
-            )),
-            Some('^') => Ast::Start,
-            Some('$') => Ast::End,
-            Some('\\') => match self.escape()? {
+        Ok(match self.next() {
+            Some(b'(') => return self.group(depth),
+            Some(b'[') => Ast::Class(self.bracket()?),
+            Some(b'.') => Ast::Class(if self.flags.dot_all {
+                ByteSet::default().complement()
+            } else {
+                ByteSet::DOT
+            }),
+            Some(b'^') => Ast::Start,
+            Some(b'$') => Ast::End,
+            Some(b'\\') => match self.escape()? {
                 Escape::Class(class) => Ast::Class(class),
-                Escape::Char(char) => self.literal(char),
+                Escape::Byte(byte) => self.literal(byte),
                 Escape::Start => Ast::Start,
                 Escape::End => Ast::End,
             },
-            Some('*' | '+' | '?' | '{') => {
+            Some(b'*' | b'+' | b'?' | b'{') => {
                 return Err(RegexError::Syntax(
                     "repeats nothing: write a \\ before the character itself",
                 ));
             }
-            Some(char) => self.literal(char),
+            Some(lead @ 0x80..) => self.beyond_ascii(lead)?,
+            Some(byte) => self.literal(byte),
             None => Ast::Empty,
         })
     }
 
-    fn literal(&self, char: char) -> Ast {
-        let class = Class::of(&[(char, char)], false);
-        Ast::Class(if self.flags.ignore_case {
+    fn literal(&self, byte: u8) -> Ast {
+        Ast::Class(self.cased(ByteSet::byte(byte)))
+    }
+
+    fn cased(&self, class: ByteSet) -> ByteSet {
+        if self.flags.ignore_case {
             class.ignoring_case()
         } else {
             class
-        })
+        }
+    }
+
+    /// A character of several bytes, its first one already read.
+    fn beyond_ascii(&mut self, lead: u8) -> Result<Ast, RegexError> {
+        if self.flags.ignore_case {
+            return Err(RegexError::Syntax(
+                "ignores the case of a character beyond ASCII, which bytes do not have: write both, as in (?-i:\u{e9}|\u{c9})",
+            ));
+        }
+        let mut bytes = vec![Ast::Class(ByteSet::byte(lead))];
+        while let Some(byte @ 0x80..=0xbf) = self.peek() {
+            self.next();
+            bytes.push(Ast::Class(ByteSet::byte(byte)));
+        }
+        if matches!(self.peek(), Some(b'*' | b'+' | b'?' | b'{')) {
+            return Err(RegexError::Syntax(
+                "repeats a character beyond ASCII, of which only the last byte would be repeated: put it into a group, as in (?:\u{e9})+",
+            ));
+        }
+        Ok(Ast::Concat(bytes))
     }
 
     fn group(&mut self, depth: usize) -> Result<Ast, RegexError> {
         let outer = self.flags;
-        if self.eat('?') && !self.group_flags()? {
+        if self.eat(b'?') && !self.group_flags()? {
             // `(?i)`: the flags hold until the end of the enclosing group.
             return Ok(Ast::Empty);
         }
         let inner = self.alternation(depth + 1)?;
-        if !self.eat(')') {
+        if !self.eat(b')') {
             return Err(RegexError::Syntax("has a ( without its )"));
         }
         self.flags = outer;
@@ -251,12 +199,12 @@ impl Parser {
     fn group_flags(&mut self) -> Result<bool, RegexError> {
         let mut on = true;
         loop {
-            match self.rest.next() {
-                Some(':') => return Ok(true),
-                Some(')') => return Ok(false),
-                Some('-') => on = false,
-                Some('i') => self.flags.ignore_case = on,
-                Some('s') => self.flags.dot_all = on,
+            match self.next() {
+                Some(b':') => return Ok(true),
+                Some(b')') => return Ok(false),
+                Some(b'-') => on = false,
+                Some(b'i') => self.flags.ignore_case = on,
+                Some(b's') => self.flags.dot_all = on,
                 _ => {
                     return Err(RegexError::Syntax(
                         "uses a group that is not supported: plain groups, (?:...), (?i) and (?s) are",
@@ -267,17 +215,17 @@ impl Parser {
     }
 
     fn repetition(&mut self, atom: Ast) -> Result<Ast, RegexError> {
-        let (least, most) = match self.rest.peek() {
-            Some('*') => (0, None),
-            Some('+') => (1, None),
-            Some('?') => (0, Some(1)),
-            Some('{') => self.counts()?,
+        let (least, most) = match self.peek() {
+            Some(b'*') => (0, None),
+            Some(b'+') => (1, None),
+            Some(b'?') => (0, Some(1)),
+            Some(b'{') => self.counts()?,
             _ => return Ok(atom),
         };
-        self.rest.next();
+        self.next();
         // A lazy repetition takes the same texts: a full match has no choice.
-        self.eat('?');
-        if matches!(self.rest.peek(), Some('*' | '+' | '?' | '{')) {
+        self.eat(b'?');
+        if matches!(self.peek(), Some(b'*' | b'+' | b'?' | b'{')) {
             return Err(RegexError::Syntax(
                 "repeats a repetition: put it into a group",
             ));
@@ -293,14 +241,14 @@ impl Parser {
     fn counts(&mut self) -> Result<(u32, Option<u32>), RegexError> {
         const WRONG: RegexError =
             RegexError::Syntax("has a { that is no repetition: write {n}, {n,}, {n,m} or \\{");
-        self.rest.next();
+        self.next();
         let least = self.count()?.ok_or(WRONG)?;
-        let most = if self.eat(',') {
+        let most = if self.eat(b',') {
             self.count()?
         } else {
             Some(least)
         };
-        if self.rest.peek() != Some(&'}') || most.is_some_and(|most| most < least) {
+        if self.peek() != Some(b'}') || most.is_some_and(|most| most < least) {
             return Err(WRONG);
         }
         Ok((least, most))
@@ -308,9 +256,9 @@ impl Parser {
 
     fn count(&mut self) -> Result<Option<u32>, RegexError> {
         let mut count: Option<u32> = None;
-        while let Some(digit) = self.rest.peek().and_then(|char| char.to_digit(10)) {
-            self.rest.next();
-            let value = count.unwrap_or(0) * 10 + digit;
+        while let Some(digit @ b'0'..=b'9') = self.peek() {
+            self.next();
+            let value = count.unwrap_or(0) * 10 + u32::from(digit - b'0');
             if value > MAX_REPEAT {
                 return Err(RegexError::TooLarge);
             }
@@ -319,23 +267,22 @@ impl Parser {
         Ok(count)
     }
 
-    fn bracket(&mut self) -> Result<Class, RegexError> {
-        const OPEN: RegexError = RegexError::Syntax("has a [ without its ]");
-        let negated = self.eat('^');
-        let mut class = Class::default();
+    fn bracket(&mut self) -> Result<ByteSet, RegexError> {
+        let negated = self.eat(b'^');
+        let mut class = ByteSet::default();
         let mut first = true;
         loop {
-            let low = match self.rest.next().ok_or(OPEN)? {
-                ']' if !first => break,
-                '[' if self.rest.peek() == Some(&':') => {
+            let low = match self.next().ok_or(OPEN_BRACKET)? {
+                b']' if !first => break,
+                b'[' if self.peek() == Some(b':') => {
                     return Err(RegexError::Syntax(
                         "uses a [:class:]: write its characters, as in [a-z]",
                     ));
                 }
-                '\\' => match self.escape()? {
-                    Escape::Char(char) => char,
+                b'\\' => match self.escape()? {
+                    Escape::Byte(byte) => byte,
                     Escape::Class(inner) => {
-                        class.add(&inner);
+                        class = class.or(inner);
                         first = false;
                         continue;
                     }
@@ -343,82 +290,90 @@ impl Parser {
                         return Err(RegexError::Syntax("has an anchor inside [ ]"));
                     }
                 },
-                char => char,
+                byte => single(byte)?,
             };
             first = false;
             let high = self.range_end(low)?;
             if high < low {
                 return Err(RegexError::Syntax("has a range that runs backwards"));
             }
-            class.ranges.push((low, high));
+            class = class.with(low, high);
         }
-        if self.flags.ignore_case {
-            class = class.ignoring_case();
-        }
-        class.negated = negated;
-        Ok(class)
+        class = self.cased(class);
+        Ok(if negated { class.complement() } else { class })
     }
 
     /// The end of a range that starts at `low`, or `low` when none follows.
-    fn range_end(&mut self, low: char) -> Result<char, RegexError> {
-        let mut ahead = self.rest.clone();
-        if ahead.next() != Some('-') || matches!(ahead.next(), None | Some(']')) {
+    fn range_end(&mut self, low: u8) -> Result<u8, RegexError> {
+        if !matches!(self.rest, [b'-', end, ..] if *end != b']') {
             return Ok(low);
         }
-        self.rest.next();
-        match self.rest.next() {
-            Some('\\') => match self.escape()? {
-                Escape::Char(char) => Ok(char),
+        self.next();
+        match self.next().ok_or(OPEN_BRACKET)? {
+            b'\\' => match self.escape()? {
+                Escape::Byte(byte) => Ok(byte),
                 _ => Err(RegexError::Syntax("has a range that ends in a class")),
             },
-            Some(char) => Ok(char),
-            None => Err(RegexError::Syntax("has a [ without its ]")),
+            byte => single(byte),
         }
     }
 
     fn escape(&mut self) -> Result<Escape, RegexError> {
-        let digits = [('0', '9')];
-        let word = [('0', '9'), ('A', 'Z'), ('_', '_'), ('a', 'z')];
-        let space = [('\t', '\n'), ('\x0c', '\r'), (' ', ' ')];
-        Ok(match self.rest.next() {
-            Some('d') => Escape::Class(Class::of(&digits, false)),
-            Some('D') => Escape::Class(Class::of(&digits, true)),
-            Some('w') => Escape::Class(Class::of(&word, false)),
-            Some('W') => Escape::Class(Class::of(&word, true)),
-            Some('s') => Escape::Class(Class::of(&space, false)),
-            Some('S') => Escape::Class(Class::of(&space, true)),
-            Some('A') => Escape::Start,
-            Some('z') => Escape::End,
-            Some('n') => Escape::Char('\n'),
-            Some('r') => Escape::Char('\r'),
-            Some('t') => Escape::Char('\t'),
-            Some('f') => Escape::Char('\x0c'),
-            Some('v') => Escape::Char('\x0b'),
-            Some('x') => Escape::Char(self.hex()?),
-            Some(char) if char.is_ascii_punctuation() => Escape::Char(char),
+        let digits = || ByteSet::of(&[(b'0', b'9')]);
+        let word = || ByteSet::of(&[(b'0', b'9'), (b'A', b'Z'), (b'_', b'_'), (b'a', b'z')]);
+        let space = || ByteSet::of(&[(b'\t', b'\n'), (0x0c, b'\r'), (b' ', b' ')]);
+        Ok(match self.next() {
+            Some(b'd') => Escape::Class(digits()),
+            Some(b'D') => Escape::Class(digits().complement()),
+            Some(b'w') => Escape::Class(word()),
+            Some(b'W') => Escape::Class(word().complement()),
+            Some(b's') => Escape::Class(space()),
+            Some(b'S') => Escape::Class(space().complement()),
+            Some(b'A') => Escape::Start,
+            Some(b'z') => Escape::End,
+            Some(b'n') => Escape::Byte(b'\n'),
+            Some(b'r') => Escape::Byte(b'\r'),
+            Some(b't') => Escape::Byte(b'\t'),
+            Some(b'f') => Escape::Byte(0x0c),
+            Some(b'v') => Escape::Byte(0x0b),
+            Some(b'x') => Escape::Byte(self.hex()?),
+            Some(byte) if byte.is_ascii_punctuation() => Escape::Byte(byte),
             Some(_) => {
                 return Err(RegexError::Syntax(
-                    "uses an escape that is not supported: \\d \\w \\s \\A \\z \\n \\r \\t \\xHH and escaped punctuation are",
+                    "uses an escape that is not supported: \\d \\w \\s \\A \\z \\n \\r \\t \\f \\v \\xHH and escaped punctuation are",
                 ));
             }
             None => return Err(RegexError::Syntax("ends in a \\")),
         })
     }
 
-    fn hex(&mut self) -> Result<char, RegexError> {
+    /// One byte, whatever it is: `\xe9` is no character but the byte 0xE9.
+    fn hex(&mut self) -> Result<u8, RegexError> {
         let mut value = 0;
         for _ in 0..2 {
-            let digit = self.rest.next().and_then(|char| char.to_digit(16));
+            let digit = self.next().and_then(|byte| char::from(byte).to_digit(16));
             value =
                 value * 16 + digit.ok_or(RegexError::Syntax("has a \\x without two hex digits"))?;
         }
-        char::from_u32(value).ok_or(RegexError::Syntax("has a \\x that is no character"))
+        Ok(value as u8)
     }
 }
 
+const OPEN_BRACKET: RegexError = RegexError::Syntax("has a [ without its ]");
+
+/// A byte inside a bracket that is a character by itself.
+fn single(byte: u8) -> Result<u8, RegexError> {
+    if byte.is_ascii() {
+        return Ok(byte);
+    }
+    Err(RegexError::Syntax(
+        "has a character beyond ASCII inside [ ], where only single bytes can stand: write alternatives, as in (?:\u{e9}|\u{e8})",
+    ))
+}
+
 enum Escape {
-    Char(char),
-    Class(Class),
+    Byte(u8),
+    Class(ByteSet),
     Start,
     End,
 }
