@@ -25,6 +25,7 @@ mod cx;
 mod filter;
 mod headers;
 mod host;
+mod log_limit;
 mod logger;
 pub mod matching;
 pub mod metadata;
@@ -36,7 +37,10 @@ pub mod protobuf;
 mod reply;
 mod runtime;
 pub mod shared;
+pub mod sort;
 mod streams;
+pub mod text;
+pub mod texts;
 
 pub use callout::{Callout, CalloutId};
 pub use cx::{
@@ -48,6 +52,7 @@ pub use headers::{Header, HeaderError, HeaderMap, check_name, check_value};
 #[cfg(target_arch = "wasm32")]
 pub use host::run_constructors;
 pub use host::{HostError, encode_pairs, memory_allocate};
+pub use log_limit::{LeftOut, LogLimit};
 pub use module::PartTicks;
 pub use reply::LocalReply;
 pub use runtime::{MEMORY_BESIDE, MEMORY_PER_BYTE, Runtime};

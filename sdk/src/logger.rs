@@ -1,7 +1,9 @@
-//! The `log` crate on Envoy's application log, and the panic hook.
+//! The `log` crate on Envoy's application log, and the panic hook. Every message is
+//! one line in which nothing acts on a terminal, whatever stands in it.
 
 use crate::host::abi;
 use crate::metrics::{Kind, label};
+use crate::text;
 
 struct HostLogger;
 
@@ -21,7 +23,8 @@ impl log::Log for HostLogger {
                 log::Level::Warn => 3,
                 log::Level::Error => 4,
             };
-            abi::log(level, record.args().to_string().as_bytes());
+            let line = text::one_line(record.args().to_string());
+            abi::log(level, line.as_bytes());
         }
     }
 
@@ -35,7 +38,8 @@ pub(crate) fn install(module: &'static str) {
     log::set_max_level(log::LevelFilter::Info);
     if cfg!(target_arch = "wasm32") {
         std::panic::set_hook(Box::new(move |info| {
-            abi::log(5, format!("{module}: {info}").as_bytes());
+            let line = text::one_line(format!("{module}: {info}"));
+            abi::log(5, line.as_bytes());
             let labels = [("module", module.as_bytes())];
             let name = label::stat_name("meshpack_panics_total", labels, 100);
             if let Ok(id) = abi::define_metric(Kind::Counter as u32, name.as_bytes()) {

@@ -6,7 +6,7 @@
 //! much). [`SharedCounter`] hides which of them keeps a number.
 
 use crate::host::{HostError, abi};
-use crate::metrics::Kind;
+use crate::metrics::{Kind, registry};
 
 /// Named values with compare-and-swap.
 ///
@@ -114,7 +114,7 @@ impl MetricCounter {
     /// # Errors
     /// What the host answers.
     pub fn counter(name: &str) -> Result<Self, HostError> {
-        let id = abi::define_metric(Kind::Counter as u32, name.as_bytes())?;
+        let id = registry::define(Kind::Counter, name)?;
         Ok(Self { id })
     }
 
@@ -123,7 +123,7 @@ impl MetricCounter {
     /// # Errors
     /// What the host answers.
     pub fn gauge(name: &str) -> Result<Self, HostError> {
-        let id = abi::define_metric(Kind::Gauge as u32, name.as_bytes())?;
+        let id = registry::define(Kind::Gauge, name)?;
         Ok(Self { id })
     }
 }

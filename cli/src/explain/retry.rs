@@ -3,7 +3,7 @@
 use std::fmt;
 
 use anyhow::Context as _;
-use meshpack_retry_budget::config::{Budget, Config, Key, Mode, WhenExhausted};
+use meshpack_retry_budget::config::{Budget, Config, Key, Mode, Trust, WhenExhausted};
 use meshpack_retry_budget::core::{Account, MemoryStore, Terms};
 use meshpack_retry_budget::{is_retry, router_headers};
 use meshpack_sdk::HeaderMap;
@@ -35,6 +35,8 @@ struct Promised {
 /// The limit on retries that others send.
 struct Inbound {
     terms: Terms,
+    /// Whether the header is believed only from peers with a certificate.
+    needs_certificate: bool,
     is_retry: bool,
 }
 
@@ -48,8 +50,9 @@ impl Retries {
         let budget = number.and_then(|number| config.budgets.get(number));
         Ok(Self {
             budget: budget.map(|budget| Promised::new(budget, &head, request)),
-            server: config.server.map(|terms| Inbound {
-                terms,
+            server: config.server.map(|limit| Inbound {
+                terms: limit.terms,
+                needs_certificate: limit.trust == Trust::Mtls,
                 is_retry: is_retry(&headers),
             }),
             stop_amplification: config.stop_amplification,
@@ -63,6 +66,7 @@ impl Retries {
             "server": self.server.as_ref().map(|server| json!({
                 "allowed": terms_json(&server.terms),
                 "isRetry": server.is_retry,
+                "needsCertificate": server.needs_certificate,
             })),
             "stopAmplification": self.stop_amplification,
         })
@@ -184,7 +188,9 @@ impl fmt::Display for Retries {
             writeln!(
                 f,
                 "    {}",
-                if server.is_retry {
+                if server.is_retry && server.needs_certificate {
+                    "this is a retry (x-envoy-attempt-count) if the peer has a certificate: beyond that share it is answered 503 with x-envoy-ratelimited; of others it counts as a first attempt"
+                } else if server.is_retry {
                     "this is a retry (x-envoy-attempt-count): beyond that share it is answered 503 with x-envoy-ratelimited"
                 } else {
                     "this is a first attempt: never refused"

@@ -1,6 +1,10 @@
 //! Decisions as JSON lines in the proxy's log.
 
 use std::fmt::Write as _;
+use std::time::Duration;
+
+use meshpack_sdk::text::push_json;
+use meshpack_sdk::{LeftOut, LogLimit, clock};
 
 use crate::core::bytes::printable;
 use crate::core::engine::{PolicySet, RuleRef, Verdict};
@@ -11,6 +15,15 @@ use crate::core::value::Reading;
 /// Longest value taken from a request.
 const VALUE_BYTES: usize = 256;
 
+/// Most lines about denials, and as many about audits, that a worker writes in a
+/// second: whoever can cause one can cause a million.
+const LINES_PER_SECOND: u32 = 100;
+
+thread_local! {
+    static DENIALS: LogLimit = const { LogLimit::new(LINES_PER_SECOND, Duration::from_secs(1)) };
+    static AUDITS: LogLimit = const { LogLimit::new(LINES_PER_SECOND, Duration::from_secs(1)) };
+}
+
 /// What is logged.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
@@ -19,15 +32,37 @@ pub(crate) enum Kind {
     Audit(RuleRef),
 }
 
-/// Writes one line. The level is "warning", because Istio's proxies print
-/// nothing below it and whoever asks for decisions wants to see them.
+/// Writes one line, unless there are too many. The level is "warning", because
+/// Istio's proxies print nothing below it and whoever asks for decisions wants to
+/// see them.
 pub(crate) fn write(policies: &PolicySet, request: &Request<'_>, kind: Kind) {
-    log::warn!("authz_policy: decision {}", line(policies, request, kind));
+    let admitted = match kind {
+        // The configuration says which share of these is logged.
+        Kind::Allowed(_) => Some(LeftOut(0)),
+        Kind::Denied(_) => DENIALS.with(|limit| limit.admit(clock::now())),
+        Kind::Audit(_) => AUDITS.with(|limit| limit.admit(clock::now())),
+    };
+    if let Some(left_out) = admitted {
+        let line = line(policies, request, kind, left_out);
+        log::warn!("authz_policy: decision {line}");
+    }
+}
+
+/// Says how many lines were left out, when no further line does.
+pub(crate) fn tick() {
+    let now = clock::now();
+    for (what, limit) in [("denials", &DENIALS), ("audits", &AUDITS)] {
+        if let Some(LeftOut(count)) = limit.with(|limit| limit.overdue(now)) {
+            log::warn!(
+                "authz_policy: {count} {what} were left out of the log: at most {LINES_PER_SECOND} a second are written"
+            );
+        }
+    }
 }
 
 /// The line: a JSON object. Everything a client sent is escaped to printable
 /// ASCII first, and the query is left out, since it may hold secrets.
-fn line(policies: &PolicySet, request: &Request<'_>, kind: Kind) -> String {
+fn line(policies: &PolicySet, request: &Request<'_>, kind: Kind, left_out: LeftOut) -> String {
     let (decision, rule, verdict) = match kind {
         Kind::Allowed(rule) => ("allow", rule, Verdict::Allow(rule)),
         Kind::Denied(rule) => ("deny", rule, Verdict::Deny(rule)),
@@ -70,6 +105,9 @@ fn line(policies: &PolicySet, request: &Request<'_>, kind: Kind) -> String {
         _ => reason,
     };
     push_text(&mut out, "reason", &reason);
+    if left_out != LeftOut(0) {
+        let _ = write!(out, ",\"left_out\":{}", left_out.0);
+    }
     out.push('}');
     out
 }
@@ -78,17 +116,10 @@ fn push(out: &mut String, key: &str, value: &[u8]) {
     push_text(out, key, &printable(value, VALUE_BYTES));
 }
 
-/// Appends a member whose value is already printable ASCII.
 fn push_text(out: &mut String, key: &str, value: &str) {
     if out.len() > 1 {
         out.push(',');
     }
-    let _ = write!(out, "\"{key}\":\"");
-    for c in value.chars() {
-        if c == '"' || c == '\\' {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out.push('"');
+    let _ = write!(out, "\"{key}\":");
+    push_json(out, value);
 }

@@ -1,6 +1,7 @@
 //! The filter: gathers what the policies ask for, and applies the decision.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use meshpack_sdk::attributes::{self, Text};
 use meshpack_sdk::config::{Problem, Value};
@@ -104,6 +105,14 @@ impl Filter for AuthzPolicy {
             }
             Verdict::Deny(rule) => Flow::Reply(self.deny(&request, rule, draw)),
         }
+    }
+
+    fn tick_period(&self) -> Option<Duration> {
+        Some(Duration::from_secs(1))
+    }
+
+    fn on_tick(&mut self) {
+        decision_log::tick();
     }
 }
 

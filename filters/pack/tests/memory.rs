@@ -88,7 +88,8 @@ const MANY: usize = 20_000;
 #[test]
 fn no_configuration_takes_more_than_is_reserved_for_it() {
     let policies = |entry: &str, count| list(r#"{"policies":["#, entry, "]}", count);
-    let values = |before: &str, after: &str| list(before, r##""#""##, after, MANY);
+    let values = |before: &str, after: &str| list(before, r##""/#""##, after, MANY);
+    let hosts = |before: &str, after: &str| list(before, r##""#""##, after, MANY);
     let rows = [
         (
             "policies",
@@ -106,7 +107,7 @@ fn no_configuration_takes_more_than_is_reserved_for_it() {
         ),
         (
             "hosts",
-            per_byte::<AuthzPolicy>(&values(
+            per_byte::<AuthzPolicy>(&hosts(
                 r#"{"policies":[{"metadata":{"name":"p"},"spec":{"rules":[{"to":[{"operation":{"hosts":["#,
                 "]}}]}]}}]}",
             )),
@@ -158,11 +159,11 @@ fn no_configuration_takes_more_than_is_reserved_for_it() {
         ),
         (
             "budgets",
-            per_byte::<RetryBudget>(&list(r#"{"budgets":["#, r##"{"name":"#"}"##, "]}", 2000)),
+            per_byte::<RetryBudget>(&list(r#"{"budgets":["#, r##"{"name":"#"}"##, "]}", 1000)),
         ),
         (
             "budget hosts",
-            per_byte::<RetryBudget>(&values(
+            per_byte::<RetryBudget>(&hosts(
                 r#"{"budgets":[{"name":"b","match":{"hosts":["#,
                 "]}}]}",
             )),
@@ -187,13 +188,13 @@ fn no_configuration_takes_more_than_is_reserved_for_it() {
         ),
         (
             "templates",
-            per_byte::<Telemetry>(&list(r#"{"pathTemplates":["#, r##""/#/{a}""##, "]}", MANY)),
+            per_byte::<Telemetry>(&list(r#"{"pathTemplates":["#, r##""/#/{a}""##, "]}", 2000)),
         ),
         (
             "pack",
             per_byte::<Meshpack>(&list(
                 r#"{"authz":{"policies":[{"metadata":{"name":"p"},"spec":{"rules":[{"to":[{"operation":{"paths":["#,
-                r##""#""##,
+                r##""/#""##,
                 "]}}]}]}}]}}",
                 MANY,
             )),

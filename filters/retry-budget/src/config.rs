@@ -13,6 +13,10 @@ use crate::retry_on::RetryOn;
 const INTERVAL: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(3600);
 
+/// Most budgets: each has four metrics, which Envoy never frees. `key: host` or
+/// `cluster` gives one entry a budget per value.
+pub const MAX_BUDGETS: usize = 1000;
+
 /// Label of the server side in metrics, so no budget can have this name.
 pub const SERVER: &str = "server";
 
@@ -22,9 +26,30 @@ pub struct Config {
     /// Outbound budgets; the first whose `match` fits a request is its budget.
     pub budgets: Vec<Budget>,
     /// Inbound limit on retries that others send.
-    pub server: Option<Terms>,
+    pub server: Option<ServerLimit>,
     /// Whether failures that a hop further down has already retried are marked.
     pub stop_amplification: bool,
+}
+
+/// The inbound side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerLimit {
+    /// How much is allowed.
+    pub terms: Terms,
+    /// Whose word is taken for which attempt a request is.
+    pub trust: Trust,
+    /// Most of the retries allowed that one source may use, in percent.
+    pub max_source_percent: u32,
+}
+
+/// Whose `x-envoy-attempt-count` is believed. Envoy passes on what a client
+/// wrote there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// Peers with a certificate.
+    Mtls,
+    /// Everybody.
+    Always,
 }
 
 /// One entry of `budgets`.
@@ -89,7 +114,15 @@ impl Config {
     pub fn read(value: &Value<'_>) -> Option<Self> {
         let mut fields = value.object()?;
         let budgets = fields.get("budgets").map_or(Some(Vec::new()), |list| {
-            report_repeated_names(&list);
+            list.at_most(
+                MAX_BUDGETS,
+                "each has metrics of its own, which Envoy never frees",
+            )?;
+            for (budget, name) in list.repeated("name") {
+                budget.problem::<()>(format!(
+                    "{name:?} is the name of an earlier budget: give each its own name"
+                ));
+            }
             list.list_of(Budget::read)
         });
         let server = match fields.get("server") {
@@ -104,24 +137,6 @@ impl Config {
             server: server?,
             stop_amplification: stop_amplification?,
         })
-    }
-}
-
-fn report_repeated_names(list: &Value<'_>) {
-    let mut seen: Vec<&str> = Vec::new();
-    for budget in list.list().unwrap_or_default() {
-        let Node::Object(entries) = budget.node() else {
-            continue;
-        };
-        let name = entries.iter().find(|(key, _)| key == "name");
-        if let Some((_, Node::String(name))) = name {
-            if seen.contains(&name.as_str()) {
-                budget.problem::<()>(format!(
-                    "{name:?} is the name of an earlier budget: give each its own name"
-                ));
-            }
-            seen.push(name);
-        }
     }
 }
 
@@ -265,7 +280,7 @@ fn read_floor(value: &Value<'_>) -> Option<Floor> {
     })
 }
 
-fn read_server(value: &Value<'_>) -> Option<Terms> {
+fn read_server(value: &Value<'_>) -> Option<ServerLimit> {
     let mut fields = value.object()?;
     let percent = fields
         .required("maxRetryPercent")
@@ -276,10 +291,22 @@ fn read_server(value: &Value<'_>) -> Option<Terms> {
     let floor = fields
         .get("minRetryRate")
         .map_or(Some(DEFAULT_FLOOR), |v| read_floor(&v));
-    Some(Terms {
-        share: Share::of_attempts(percent?),
-        interval: interval?,
-        floor: floor?,
+    let trust = fields
+        .get("trustAttemptCount")
+        .map_or(Some(Trust::Mtls), |v| {
+            v.one_of(&[("mtls", Trust::Mtls), ("always", Trust::Always)])
+        });
+    let max_source_percent = fields
+        .get("maxSourcePercent")
+        .map_or(Some(80), |v| v.integer(1..=100));
+    Some(ServerLimit {
+        terms: Terms {
+            share: Share::of_attempts(percent?),
+            interval: interval?,
+            floor: floor?,
+        },
+        trust: trust?,
+        max_source_percent: u32::try_from(max_source_percent?).ok()?,
     })
 }
 

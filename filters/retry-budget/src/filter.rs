@@ -16,7 +16,7 @@ use crate::config::{Config, Key};
 use crate::core::{Micros, RequestId};
 use crate::outbound::{Outbound, Promise};
 use crate::response::{self, RATELIMITED};
-use crate::server::Server;
+use crate::server::{Claim, Server};
 use crate::shared::Shared;
 use crate::timekeeper::Timekeeper;
 
@@ -72,7 +72,7 @@ impl Filter for RetryBudget {
             .into_iter()
             .map(|budget| Outbound::new(budget, worker))
             .collect();
-        let server = config.server.map(|terms| Server::new(&terms, worker));
+        let server = config.server.map(|limit| Server::new(&limit, worker));
         let amplification = config.stop_amplification.then(Amplification::new);
         Ok(Self {
             store: Shared::new(Self::NAME),
@@ -104,11 +104,7 @@ impl Filter for RetryBudget {
             let Ok(headers) = cx.headers() else {
                 return Flow::Continue;
             };
-            if let Some(server) = &mut self.server
-                && let Some(reply) = server.refuse(headers, began, &self.store)
-            {
-                return Flow::Reply(reply);
-            }
+            let claim = self.server.is_some().then(|| Claim::of(headers));
             if self.amplification.is_some() {
                 request_id = headers.get(b"x-request-id").and_then(RequestId::new);
             }
@@ -117,6 +113,11 @@ impl Filter for RetryBudget {
             let budget = chosen.and_then(|index| self.budgets.get(index));
             if budget.is_some_and(|budget| budget.key() == Key::Host) {
                 host = Some(head.host().to_ascii_lowercase());
+            }
+            if let (Some(server), Some(claim)) = (&mut self.server, claim)
+                && let Some(reply) = server.refuse(cx, claim, began, &self.store)
+            {
+                return Flow::Reply(reply);
             }
         }
         let promise = chosen.and_then(|index| {

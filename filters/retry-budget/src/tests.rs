@@ -220,7 +220,11 @@ fn any_attempt_count_header_is_survived() {
         (b"-1", false),
         (b"99999999999999999999", false),
         (b"4294967295", true),
+        (b"4294967296", true),
+        (b" 2", true),
+        (b"2,2", false),
     ] {
+        MockHost::set_property(&["connection", "mtls"], [1]);
         let stream = plugin.request_bytes(&[(b":path", b"/"), (b"x-envoy-attempt-count", value)]);
         assert_eq!(stream.reply().is_some(), refused, "{value:?}");
         if let Some(reply) = stream.reply() {
@@ -261,4 +265,70 @@ fn the_balance_shows_what_is_left_and_recovers_by_itself() {
     MockHost::advance(Duration::from_secs(1));
     plugin.tick();
     assert_eq!(MockHost::calls("shared_data"), before, "idle costs nothing");
+}
+
+const SERVER: &str = r#"{"server": {"maxRetryPercent": 20, "interval": "10s",
+    "minRetryRate": {"count": 10, "interval": "10s"}}}"#;
+const RETRY: [(&str, &str); 2] = [(":path", "/"), ("x-envoy-attempt-count", "5")];
+
+/// The peer of the requests that follow; none is one without a certificate.
+fn peer(identity: Option<&str>) {
+    MockHost::set_property(&["connection", "mtls"], [u8::from(identity.is_some())]);
+    let san = ["connection", "uri_san_peer_certificate"];
+    match identity {
+        Some(identity) => MockHost::set_property(&san, identity),
+        None => MockHost::clear_property(&san),
+    }
+}
+
+fn let_through(plugin: &mut Plugin<RetryBudget>) -> bool {
+    let stream = plugin.request(&RETRY);
+    let through = stream.reply().is_none();
+    stream.log();
+    through
+}
+
+#[test]
+fn what_a_peer_without_a_certificate_says_is_not_believed_and_uses_nothing_up() {
+    let mut plugin = start(SERVER);
+    peer(None);
+    for _ in 0..100 {
+        assert!(let_through(&mut plugin), "a first attempt is never refused");
+    }
+    plugin.tick();
+    assert_eq!(stat("retries_total", "server"), 0);
+    peer(Some("spiffe://mesh/honest"));
+    assert!(let_through(&mut plugin));
+    let warnings: Vec<String> = MockHost::logs().into_iter().map(|(_, line)| line).collect();
+    let unbelieved = warnings
+        .iter()
+        .filter(|line| line.contains("without a certificate"));
+    assert_eq!(unbelieved.count(), 1, "{warnings:?}");
+}
+
+#[test]
+fn one_peer_leaves_a_part_of_the_share_to_the_others() {
+    let mut plugin = start(SERVER);
+    peer(Some("spiffe://mesh/forger"));
+    let taken = (0..100).filter(|_| let_through(&mut plugin)).count();
+    assert_eq!(taken, 8, "four fifths of the floor");
+    peer(Some("spiffe://mesh/honest"));
+    assert!(let_through(&mut plugin));
+}
+
+#[test]
+fn a_header_that_never_comes_is_said_once() {
+    for (header, warns) in [(None, true), (Some("1"), false)] {
+        let mut plugin = start(SERVER);
+        for _ in 0..100 {
+            let mut request = vec![(":path", "/")];
+            request.extend(header.map(|value| ("x-envoy-attempt-count", value)));
+            plugin.request(&request).log();
+        }
+        let logs = MockHost::logs();
+        let said = logs
+            .iter()
+            .filter(|(_, line)| line.contains("none of the first 20"));
+        assert_eq!(said.count(), usize::from(warns), "{logs:?}");
+    }
 }

@@ -33,6 +33,12 @@ impl Operations {
         self.list.is_empty()
     }
 
+    /// Number of templates.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
     /// The template that a `:path` value fits, as it was written, or
     /// [`UNMATCHED`]. Query and fragment do not count.
     #[must_use]

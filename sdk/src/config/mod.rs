@@ -38,7 +38,8 @@ mod value;
 
 pub use decimal::decimal;
 pub use node::{Node, Number};
-pub use problem::{Problem, Problems};
+pub(crate) use problem::cut;
+pub use problem::{MAX_PROBLEM_TEXT, MAX_PROBLEMS, Problem, Problems};
 pub use value::{Fields, Value};
 
 /// Largest accepted configuration, in bytes. Envoy itself has no limit; this one
@@ -53,7 +54,7 @@ pub const MAX_CONFIG_BYTES: usize = 16 * 1024 * 1024;
 /// an empty `pluginConfig`.
 ///
 /// # Errors
-/// Every problem found, in document order. `read` returning `None` without
+/// Every problem found, in document order, as far as [`MAX_PROBLEMS`] goes. `read` returning `None` without
 /// having noted a problem is reported as a problem of the whole document, so
 /// nothing half-read can pass.
 pub fn parse<T>(

@@ -1,7 +1,17 @@
 //! What is wrong with a configuration, and where.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
+
+/// Most problems that are listed of one configuration; of further ones the
+/// number is said. A file with 50,000 mistakes has one cause, and a hundred
+/// lines show it.
+pub const MAX_PROBLEMS: usize = 100;
+
+/// Longest path and longest message of a problem, in bytes. Both echo what
+/// somebody wrote, so a longer one loses its middle: what is wrong stands at
+/// the beginning, and the remedy at the end.
+pub const MAX_PROBLEM_TEXT: usize = 600;
 
 /// One mistake in a configuration: where it is and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,8 +24,8 @@ impl Problem {
     /// A problem at `path` (`policies[0].spec.action`; empty for the document).
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
-            path: path.into(),
-            message: message.into(),
+            path: without_middle(path.into()),
+            message: without_middle(message.into()),
         }
     }
 
@@ -53,6 +63,44 @@ impl fmt::Display for Problem {
     }
 }
 
+/// A text of at most [`MAX_PROBLEM_TEXT`] bytes and a note of what is missing.
+#[cold]
+fn without_middle(text: String) -> String {
+    const KEPT: usize = MAX_PROBLEM_TEXT / 2;
+    if text.len() <= MAX_PROBLEM_TEXT {
+        return text;
+    }
+    let head = text.get(..text.floor_char_boundary(KEPT)).unwrap_or("");
+    let tail = text.get(text.ceil_char_boundary(text.len() - KEPT)..);
+    let tail = tail.unwrap_or("");
+    let missing = text.len() - head.len() - tail.len();
+    format!("{head}... ({missing} bytes left out) ...{tail}")
+}
+
+/// At most [`MAX_PROBLEMS`] of `list`, and a last one that says how many are
+/// missing: those cut off here, and `more`.
+#[cold]
+pub(crate) fn cut(mut list: Vec<Problem>, more: usize) -> Vec<Problem> {
+    let more = more + list.len().saturating_sub(MAX_PROBLEMS);
+    list.truncate(MAX_PROBLEMS);
+    if more > 0 {
+        let message = format!(
+            "... and {} more problems, not listed: mend these first",
+            thousands(more)
+        );
+        list.push(Problem::new("", message));
+    }
+    list
+}
+
+/// `19900` as `19,900`; up to a million, which no configuration has the bytes for.
+fn thousands(number: usize) -> String {
+    match (number / 1000, number % 1000) {
+        (0, rest) => rest.to_string(),
+        (thousands, rest) => format!("{thousands},{rest:03}"),
+    }
+}
+
 /// The problems found so far; shared by all [`super::Value`]s of one document.
 ///
 /// Interior mutability, because sibling values report independently while they
@@ -60,22 +108,30 @@ impl fmt::Display for Problem {
 #[derive(Debug, Default)]
 pub struct Problems {
     list: RefCell<Vec<Problem>>,
+    /// Found beyond [`MAX_PROBLEMS`].
+    more: Cell<usize>,
 }
 
 impl Problems {
-    /// Adds a problem. A second report of the same line is dropped.
+    /// Adds a problem. A second report of a listed line is dropped; beyond
+    /// [`MAX_PROBLEMS`] they are only counted.
     pub fn push(&self, problem: Problem) {
         if let Ok(mut list) = self.list.try_borrow_mut()
             && !list.contains(&problem)
         {
-            list.push(problem);
+            if list.len() < MAX_PROBLEMS {
+                list.push(problem);
+            } else {
+                self.more.set(self.more.get().saturating_add(1));
+            }
         }
     }
 
     /// Number of problems noted so far.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.list.try_borrow().map_or(0, |list| list.len())
+        let listed = self.list.try_borrow().map_or(0, |list| list.len());
+        listed + self.more.get()
     }
 
     /// True while nothing was found.
@@ -84,9 +140,10 @@ impl Problems {
         self.len() == 0
     }
 
-    /// The problems in the order in which they were found.
+    /// The problems in the order in which they were found, at most
+    /// [`MAX_PROBLEMS`]; one more says how many are not listed.
     #[must_use]
     pub fn into_vec(self) -> Vec<Problem> {
-        self.list.into_inner()
+        cut(self.list.into_inner(), self.more.get())
     }
 }

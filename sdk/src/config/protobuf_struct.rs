@@ -4,8 +4,11 @@
 //! not JSON. The message is small and frozen (`google/protobuf/struct.proto`),
 //! so a reader of its five fields is cheaper in bytes than a protobuf runtime.
 
+use std::cmp::Ordering;
+
 use super::{Node, Number, Problem};
 use crate::protobuf::{Content, Malformed, Reader};
+use crate::sort::sort;
 
 /// Nesting allowed, the same as the JSON reader's.
 const MAX_DEPTH: usize = 128;
@@ -30,21 +33,49 @@ fn decode_struct(bytes: &[u8], depth: usize) -> Result<Node, Malformed> {
     if depth > MAX_DEPTH {
         return Err(Malformed);
     }
-    let mut entries: Vec<(String, Node)> = Vec::new();
+    let mut entries: Vec<Entry> = Vec::new();
     let mut reader = Reader::new(bytes);
     while let Some((field, content)) = reader.next_field()? {
         match (field, content) {
             (1, Content::Bytes(entry)) => {
-                let entry = decode_entry(entry, depth)?;
-                // Insertion: a stable sort of its own would be 5 KB of code.
-                let place = entries.partition_point(|(key, _)| *key <= entry.0);
-                entries.insert(place, entry);
+                let (key, node) = decode_entry(entry, depth)?;
+                let place = entries.len();
+                entries.push(Entry { key, place, node });
             }
             _ => return Err(Malformed),
         }
     }
-    Ok(Node::Object(entries))
+    sort(&mut entries);
+    let entries = entries.into_iter().map(|entry| (entry.key, entry.node));
+    Ok(Node::Object(entries.collect()))
 }
+
+/// An entry, ordered by its key and then by its place on the wire.
+struct Entry {
+    key: String,
+    place: usize,
+    node: Node,
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (&self.key, self.place).cmp(&(&other.key, other.place))
+    }
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Entry {}
 
 fn decode_entry(bytes: &[u8], depth: usize) -> Result<(String, Node), Malformed> {
     let (mut key, mut value) = (String::new(), Node::Null);

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// as Go and Istio write them (`1h30m`).
 pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
-    let mut nanos = 0_u128;
+    let mut nanos = 0_u64;
     if rest.is_empty() {
         return None;
     }
@@ -20,11 +20,10 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
         nanos = nanos.checked_add(scaled(number, unit_nanos(unit)?)?)?;
         rest = tail;
     }
-    let seconds = u64::try_from(nanos / 1_000_000_000).ok()?;
-    Some(Duration::new(seconds, (nanos % 1_000_000_000) as u32))
+    Some(Duration::from_nanos(nanos))
 }
 
-fn unit_nanos(unit: &str) -> Option<u128> {
+fn unit_nanos(unit: &str) -> Option<u64> {
     Some(match unit {
         "ns" => 1,
         "us" | "µs" => 1_000,
@@ -37,7 +36,7 @@ fn unit_nanos(unit: &str) -> Option<u128> {
 }
 
 /// `number` (decimal, no sign) times `scale`, rounded down, without floats.
-fn scaled(number: &str, scale: u128) -> Option<u128> {
+fn scaled(number: &str, scale: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') || number.len() > 30 {
         return None;
@@ -46,12 +45,12 @@ fn scaled(number: &str, scale: u128) -> Option<u128> {
     let mut place = scale;
     for digit in fraction.bytes() {
         place /= 10;
-        value = value.checked_add(u128::from(digit.checked_sub(b'0')?) * place)?;
+        value = value.checked_add(u64::from(digit.checked_sub(b'0')?) * place)?;
     }
     Some(value)
 }
 
-fn parse_digits(digits: &str) -> Option<u128> {
+fn parse_digits(digits: &str) -> Option<u64> {
     if digits.is_empty() {
         return Some(0);
     }

@@ -1,12 +1,12 @@
 //! Typed reading of a configuration tree.
 
-use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Node, Number, Problem, Problems, decimal, time};
+use crate::texts::Texts;
 
 /// A value of the document together with its path and the list of problems.
 ///
@@ -160,6 +160,41 @@ impl<'a> Value<'a> {
         Some(items)
     }
 
+    /// Items of a list of objects whose text under `key` an earlier item has, with
+    /// that text. What is no list, no object or no text is somebody else's problem.
+    #[must_use]
+    #[cold]
+    pub fn repeated(&self, key: &str) -> Vec<(Value<'a>, &'a str)> {
+        let Node::List(items) = self.node else {
+            return Vec::new();
+        };
+        let mut seen = Texts::default();
+        let mut repeated = Vec::new();
+        for (index, node) in items.iter().enumerate() {
+            let Node::Object(entries) = node else {
+                continue;
+            };
+            if let Some((_, Node::String(text))) = entries.iter().find(|(name, _)| name == key)
+                && !seen.insert(text.as_bytes()).is_new
+            {
+                repeated.push((self.below(Step::Index(index), node), text.as_str()));
+            }
+        }
+        repeated
+    }
+
+    /// Notes a problem when a list has more than `most` items.
+    #[cold]
+    pub fn at_most(&self, most: usize, why: &str) -> Option<()> {
+        match self.node {
+            Node::List(items) if items.len() > most => self.problem(format!(
+                "has {} entries, at most {most} are possible: {why}",
+                items.len()
+            )),
+            _ => Some(()),
+        }
+    }
+
     /// Reads a string, empty allowed.
     #[must_use]
     #[cold]
@@ -253,7 +288,11 @@ impl<'a> Value<'a> {
         };
         match time::parse_duration(text) {
             Some(duration) if duration >= least => Some(duration),
-            Some(_) => self.problem(format!("{text:?} is too short: use at least {least:?}")),
+            // Not `{least:?}`: the standard library's form is 2 KB of code.
+            Some(_) => self.problem(format!(
+                "{text:?} is too short: use at least {}ms",
+                least.as_millis() as u64
+            )),
             None => self.problem(format!(
                 "{text:?} is not a duration: use a number and a unit, as in \"250ms\", \"10s\", \"5m\" or \"1h\""
             )),
@@ -293,20 +332,20 @@ impl<'a> Value<'a> {
             for (index, (key, _)) in entries.iter().enumerate() {
                 let mut before = entries.iter().take(index);
                 if before.any(|(known, _)| known == key) {
-                    self.repeated(key);
+                    self.note_repeated(key);
                 }
             }
             return;
         }
-        let mut seen = HashSet::new();
+        let mut seen = Texts::default();
         for (key, _) in entries {
-            if !seen.insert(key.as_str()) {
-                self.repeated(key);
+            if !seen.insert(key.as_bytes()).is_new {
+                self.note_repeated(key);
             }
         }
     }
 
-    fn repeated(&self, key: &'a str) {
+    fn note_repeated(&self, key: &'a str) {
         self.child(key, self.node)
             .problem::<()>("stands more than once: keep one");
     }

@@ -9,8 +9,11 @@ use super::{RequestHead, RequestMatch, TextMatch};
 const LINEAR: usize = 8;
 
 /// An entry is stored under every combination of its hosts, paths and header
-/// values; one with more combinations than this is stored under fewer of them.
-const MAX_PLACES: usize = 4096;
+/// values, if these are no more than so many, or than so many for each of its
+/// texts; else under its hosts alone. So what an index takes grows with the
+/// configuration and not with a product.
+const FREE_PLACES: usize = 64;
+const PLACES_PER_TEXT: usize = 4;
 
 /// Many [`RequestMatch`]es in order; the first that takes a request wins.
 ///
@@ -115,14 +118,14 @@ fn insert(index: &mut ByHost, number: u32, entry: &RequestMatch) {
         .iter()
         .max_by_key(|(_, values)| !values.contains(&TextMatch::Present));
     let size = |places: usize| places.max(1);
-    let values = header.map_or(1, |(_, values)| values.len());
-    if size(hosts.len()) * size(paths.len()) * size(values) > MAX_PLACES {
+    let values = header.map_or(0, |(_, values)| values.len());
+    let texts = hosts.len() + paths.len() + values;
+    let most = FREE_PLACES.max(PLACES_PER_TEXT * texts);
+    let by_path = size(hosts.len()) * size(paths.len());
+    if by_path * size(values) > most {
         header = None;
-        if size(hosts.len()) * size(paths.len()) > MAX_PLACES {
+        if by_path > most {
             paths.clear();
-        }
-        if hosts.len() > MAX_PLACES {
-            hosts.clear();
         }
     }
     for list in [&mut hosts, &mut paths] {

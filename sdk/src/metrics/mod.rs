@@ -7,6 +7,7 @@
 
 pub mod label;
 mod pending;
+pub(crate) mod registry;
 mod series;
 
 use crate::host::{HostError, abi};
@@ -14,7 +15,7 @@ use crate::host::{HostError, abi};
 pub use pending::Counter;
 pub(crate) use pending::flush;
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use pending::forget;
+pub(crate) use registry::forget;
 pub use series::CounterFamily;
 
 /// What a metric does with values (the ABI's metric type).
@@ -41,7 +42,7 @@ impl Gauge {
     /// # Errors
     /// What the host answers.
     pub fn define(name: &str) -> Result<Self, HostError> {
-        let id = abi::define_metric(Kind::Gauge as u32, name.as_bytes())?;
+        let id = registry::define(Kind::Gauge, name)?;
         Ok(Self { id })
     }
 
@@ -78,7 +79,7 @@ impl Histogram {
     /// # Errors
     /// What the host answers.
     pub fn define(name: &str) -> Result<Self, HostError> {
-        let id = abi::define_metric(Kind::Histogram as u32, name.as_bytes())?;
+        let id = registry::define(Kind::Histogram, name)?;
         Ok(Self { id })
     }
 

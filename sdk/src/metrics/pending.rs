@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 
 use super::Kind;
+use super::registry::{self, Registered};
 use crate::host::{HostError, abi};
 
 struct Pending {
     id: u32,
-    name: String,
     amount: u64,
 }
 
@@ -29,22 +29,18 @@ impl Counter {
     /// # Errors
     /// What the host answers.
     pub fn define(name: &str) -> Result<Self, HostError> {
-        PENDING.with(|pending| {
-            let mut pending = pending
-                .try_borrow_mut()
-                .map_err(|_| HostError::InternalFailure)?;
-            if let Some(slot) = pending.iter().position(|p| p.name == name) {
-                return Ok(Self { slot });
-            }
-            let id = abi::define_metric(Kind::Counter as u32, name.as_bytes())?;
-            pending.push(Pending {
-                id,
-                name: name.to_owned(),
-                amount: 0,
-            });
-            Ok(Self {
-                slot: pending.len() - 1,
+        let slot = registry::find(Registered::Slot, name, &mut || {
+            PENDING.with(|pending| {
+                let mut pending = pending
+                    .try_borrow_mut()
+                    .map_err(|_| HostError::InternalFailure)?;
+                let id = abi::define_metric(Kind::Counter as u32, name.as_bytes())?;
+                pending.push(Pending { id, amount: 0 });
+                u32::try_from(pending.len() - 1).map_err(|_| HostError::InternalFailure)
             })
+        })?;
+        Ok(Self {
+            slot: slot as usize,
         })
     }
 

@@ -1,5 +1,6 @@
 //! The same calls as on wasm32, answered from memory.
 
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use super::{SentCallout, SentReply, State, with};
@@ -148,20 +149,21 @@ pub(crate) fn set_shared_data(key: &[u8], value: &[u8], cas: u32) -> Result<(), 
 pub(crate) fn define_metric(kind: u32, name: &[u8]) -> Result<u32, HostError> {
     call("define_metric", |state| {
         let name = String::from_utf8_lossy(name).into_owned();
-        state.metrics.push((name, kind, 0, Vec::new()));
-        u32::try_from(state.metrics.len()).map_err(|_| HostError::InternalFailure)
+        let slot = match state.metric_slots.entry((name.clone(), kind)) {
+            Entry::Occupied(slot) => *slot.get(),
+            Entry::Vacant(slot) => {
+                state.metrics.push((name, kind, 0, Vec::new()));
+                *slot.insert(state.metrics.len() - 1)
+            }
+        };
+        state.metric_ids.push(slot);
+        u32::try_from(state.metric_ids.len()).map_err(|_| HostError::InternalFailure)
     })
 }
 
 fn metric_slot(state: &State, id: u32) -> Result<usize, HostError> {
-    let slot = (id as usize).checked_sub(1).ok_or(HostError::BadArgument)?;
-    let (name, kind, ..) = state.metrics.get(slot).ok_or(HostError::NotFound)?;
-    let first = |(n, k, ..): &(String, u32, i64, Vec<u64>)| n == name && k == kind;
-    state
-        .metrics
-        .iter()
-        .position(first)
-        .ok_or(HostError::NotFound)
+    let id = (id as usize).checked_sub(1).ok_or(HostError::BadArgument)?;
+    state.metric_ids.get(id).copied().ok_or(HostError::NotFound)
 }
 
 pub(crate) fn increment_metric(id: u32, offset: i64) -> Result<(), HostError> {

@@ -82,7 +82,11 @@ pub(crate) struct State {
     properties: HashMap<Vec<u8>, Result<Vec<u8>, HostError>>,
     configuration: Vec<u8>,
     callout_body: Vec<u8>,
+    /// One per name and kind.
     metrics: Vec<(String, u32, i64, Vec<u64>)>,
+    metric_slots: HashMap<(String, u32), usize>,
+    /// Slots by id, which every definition has one of.
+    metric_ids: Vec<usize>,
     shared: HashMap<Vec<u8>, (Vec<u8>, u32)>,
     next_cas: u32,
     now: Duration,

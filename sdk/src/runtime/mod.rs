@@ -267,7 +267,9 @@ impl<F: Filter> Runtime<F> {
 
 /// A filter with this configuration. What is wrong with it is in the log otherwise.
 fn start<F: Filter>(configuration: &[u8]) -> Option<F> {
-    match config::parse(configuration, F::read).and_then(F::start) {
+    let started = config::parse(configuration, F::read)
+        .and_then(|read| F::start(read).map_err(|problems| config::cut(problems, 0)));
+    match started {
         Ok(filter) => Some(filter),
         Err(problems) => {
             for problem in &problems {

@@ -39,7 +39,8 @@ fn every_field_is_read() {
             "maxRetries": 1, "retryOn": ["5xx", "reset", "unavailable", 409, "425"],
             "perTryTimeout": "2s", "timeout": "6s", "mode": "settle", "whenExhausted": 503
         }],
-        "server": {"maxRetryPercent": 20, "interval": "10s", "minRetryRate": {"count": 1}},
+        "server": {"maxRetryPercent": 20, "interval": "10s", "minRetryRate": {"count": 1},
+            "trustAttemptCount": "always", "maxSourcePercent": 50},
         "stopAmplification": true
     }"#,
     )
@@ -59,7 +60,12 @@ fn every_field_is_read() {
     assert_eq!(budget.mode, Mode::Settle);
     assert_eq!(budget.when_exhausted, WhenExhausted::Unavailable);
     let server = config.server.unwrap();
-    assert_eq!((server.share.earns, server.share.costs), (20_000, 80_000));
+    let share = server.terms.share;
+    assert_eq!((share.earns, share.costs), (20_000, 80_000));
+    assert_eq!(
+        (server.trust, server.max_source_percent),
+        (Trust::Always, 50)
+    );
     assert!(config.stop_amplification);
 }
 
@@ -123,7 +129,7 @@ proptest::proptest! {
 
 /// Configurations that say something about one rule each.
 #[cfg(not(target_arch = "wasm32"))]
-const SAMPLES: [&str; 38] = [
+const SAMPLES: [&str; 41] = [
     "{}",
     r#"{"budgets": []}"#,
     r#"{"budgets": {}}"#,
@@ -158,6 +164,9 @@ const SAMPLES: [&str; 38] = [
     r#"{"budgets": [{"name": "a", "mode": "both"}]}"#,
     r#"{"budgets": [{"name": "a", "whenExhausted": 429}]}"#,
     r#"{"server": {"maxRetryPercent": 20, "interval": "10s", "minRetryRate": {"count": 1}}}"#,
+    r#"{"server": {"maxRetryPercent": 20, "trustAttemptCount": "mtls", "maxSourcePercent": 100}}"#,
+    r#"{"server": {"maxRetryPercent": 20, "trustAttemptCount": "never"}}"#,
+    r#"{"server": {"maxRetryPercent": 20, "maxSourcePercent": 0}}"#,
     r#"{"server": {}}"#,
     r#"{"server": {"maxRetryPercent": 101}}"#,
     r#"{"stopAmplification": true}"#,

@@ -170,6 +170,13 @@ impl Account {
         self.room.retries + i64::from(self.free)
     }
 
+    /// Retries that are left for this worker, those lent to requests under way not
+    /// included; as of the last settlement.
+    #[must_use]
+    pub fn left(&self) -> i64 {
+        self.balance()
+    }
+
     /// Whether nothing of this account is under way.
     #[must_use]
     pub fn is_settled(&self) -> bool {

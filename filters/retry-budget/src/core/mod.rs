@@ -9,6 +9,7 @@
 //! - [`Ledger`]: what all workers of a proxy did in the last interval;
 //! - [`Account`]: one worker's part in it, which settles with the ledger now and
 //!   then instead of on every request;
+//! - [`Sources`]: who used the retries of a limit;
 //! - [`FailedHops`]: which requests failed further down the call chain.
 
 mod account;
@@ -16,6 +17,7 @@ mod book;
 mod failed_hops;
 mod hash;
 mod ledger;
+mod sources;
 mod store;
 mod terms;
 mod time;
@@ -25,6 +27,7 @@ pub use account::Account;
 pub use book::{AccountBook, MAX_KEYS, Place};
 pub use failed_hops::{FailedHops, RequestId};
 pub use ledger::{LEASE_TIME, Ledger, Room};
+pub use sources::{MAX_SOURCES, Sources};
 pub use store::{Change, MemoryStore, Store, StoreError};
 pub use terms::{Floor, Percent, Share, Terms};
 pub use time::Micros;

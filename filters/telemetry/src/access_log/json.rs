@@ -2,21 +2,23 @@
 
 use std::fmt::Write as _;
 
+use meshpack_sdk::text::push_json;
+
 use super::record::{FieldValue, Record};
 
 impl Record {
-    /// One JSON object on one line.
+    /// One JSON object on one line. What would act on a terminal is escaped.
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut out = String::with_capacity(512);
         out.push_str("{\"start_time\":");
-        push_text(&mut out, &timestamp(self.start));
+        push_json(&mut out, &timestamp(self.start));
         for (name, value) in &self.fields {
             out.push(',');
-            push_text(&mut out, name);
+            push_json(&mut out, name);
             out.push(':');
             match value {
-                FieldValue::Text(text) => push_text(&mut out, text),
+                FieldValue::Text(text) => push_json(&mut out, text),
                 FieldValue::Int(number) => {
                     let _ = write!(out, "{number}");
                 }
@@ -41,23 +43,6 @@ fn push_hex(out: &mut String, bytes: &[u8]) {
     for byte in bytes {
         let _ = write!(out, "{byte:02x}");
     }
-}
-
-fn push_text(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c < ' ' || c == '\x7f' => {
-                let _ = write!(out, "\\u{:04x}", c as u32);
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
 }
 
 /// RFC 3339 in UTC with milliseconds, as Envoy's `%START_TIME%`.

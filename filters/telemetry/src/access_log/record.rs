@@ -1,5 +1,7 @@
 //! One access log record.
 
+use meshpack_sdk::text;
+
 use crate::config::ResultType;
 use crate::trace::TraceContext;
 
@@ -86,7 +88,7 @@ pub const STANDARD_FIELDS: &[StandardField] = &[
 /// Value of a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FieldValue {
-    /// Text; what is not UTF-8 in it becomes U+FFFD.
+    /// Text; each byte that is not UTF-8 became `\xff`.
     Text(String),
     /// A whole number.
     Int(i64),
@@ -98,8 +100,7 @@ impl FieldValue {
     /// A text, cut to the longest length.
     #[must_use]
     pub fn text(bytes: &[u8]) -> Self {
-        let mut text =
-            String::from_utf8_lossy(bytes.get(..MAX_TEXT + 3).unwrap_or(bytes)).into_owned();
+        let mut text = text::from_bytes(bytes.get(..MAX_TEXT + 3).unwrap_or(bytes));
         if text.len() > MAX_TEXT {
             let end = (0..=MAX_TEXT).rev().find(|at| text.is_char_boundary(*at));
             text.truncate(end.unwrap_or(0));
@@ -143,7 +144,7 @@ mod tests {
             (vec![b'a'; 5000], 1024),
             ("é".repeat(2000).into_bytes(), 1024),
             ("a€".repeat(1000).into_bytes(), 1024),
-            (vec![0xff; 5000], 1023),
+            (vec![0xff; 5000], 1024),
             (b"short".to_vec(), 5),
         ] {
             let FieldValue::Text(text) = FieldValue::text(&bytes) else {

@@ -8,13 +8,15 @@
 //! an evaluation of its own kind.
 
 mod attributes;
+mod constant;
 mod lexer;
 mod parser;
 mod shape;
 
 pub use attributes::{AttributeType, Presence, attribute};
+pub use constant::{Constant, constant};
 pub use parser::{Expr, ExprKind, parse};
-pub use shape::{Path, Segment, Shape, ValueType, identifiers, shape, value_type};
+pub use shape::{Path, Segment, Shape, ValueType, identifiers, is_closed, shape, value_type};
 
 use std::fmt;
 

@@ -46,11 +46,12 @@ pub enum ExprKind {
     /// `null`
     Null,
     /// `true` or `false`
-    Bool,
-    /// A signed or unsigned whole number.
-    Int,
-    /// A number with a fraction or an exponent.
-    Double,
+    Bool(bool),
+    /// A signed or unsigned whole number; one beyond 63 bits is cut to them.
+    Int(i64),
+    /// A number with a fraction or an exponent: what stands before its point, unless
+    /// it has an exponent.
+    Double(Option<i64>),
     /// A string, escapes resolved.
     String(String),
     /// A bytes literal.
@@ -268,8 +269,11 @@ impl Parser<'_> {
 
     fn primary(&mut self) -> Result<Expr, SyntaxError> {
         let kind = match self.peek().kind.clone() {
-            TokenKind::Int | TokenKind::Uint => ExprKind::Int,
-            TokenKind::Double => ExprKind::Double,
+            TokenKind::Int | TokenKind::Uint => ExprKind::Int(whole(self.literal())),
+            TokenKind::Double => ExprKind::Double(match self.literal() {
+                exponent if exponent.contains(['e', 'E']) => None,
+                number => Some(whole(number.split('.').next().unwrap_or_default())),
+            }),
             TokenKind::Bytes => ExprKind::Bytes,
             TokenKind::String(value) => ExprKind::String(value),
             TokenKind::Ident(word) if is_reserved(&word) => {
@@ -304,10 +308,16 @@ impl Parser<'_> {
         Ok(new(kind))
     }
 
+    /// The text of the token in hand.
+    fn literal(&self) -> &str {
+        let token = self.peek();
+        self.text.get(token.start..token.end).unwrap_or_default()
+    }
+
     /// A word as the start of a value, itself already taken.
     fn word(&mut self, word: String) -> Result<Expr, SyntaxError> {
         match word.as_str() {
-            "true" | "false" => return Ok(new(ExprKind::Bool)),
+            "true" | "false" => return Ok(new(ExprKind::Bool(word == "true"))),
             "null" => return Ok(new(ExprKind::Null)),
             _ => {}
         }
@@ -350,6 +360,16 @@ impl Parser<'_> {
             }
         }
     }
+}
+
+/// A whole number as it is written, at most the largest; nothing is 0. What a
+/// hexadecimal one is makes no difference here, only whether it is 0.
+fn whole(text: &str) -> i64 {
+    let text = text.trim_end_matches(['u', 'U']);
+    if text.trim_start_matches(['0', 'x', 'X']).is_empty() {
+        return 0;
+    }
+    text.parse().unwrap_or(i64::MAX)
 }
 
 fn is_reserved(word: &str) -> bool {

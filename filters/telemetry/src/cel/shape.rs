@@ -92,9 +92,9 @@ fn collect_path(expr: &Expr, path: &mut Path) -> bool {
 #[must_use]
 pub fn value_type(expr: &Expr) -> ValueType {
     match &expr.kind {
-        ExprKind::Bool => ValueType::Bool,
-        ExprKind::Int => ValueType::Int,
-        ExprKind::Double => ValueType::Double,
+        ExprKind::Bool(_) => ValueType::Bool,
+        ExprKind::Int(_) => ValueType::Int,
+        ExprKind::Double(_) => ValueType::Double,
         ExprKind::String(_) | ExprKind::Bytes => ValueType::Text,
         ExprKind::Unary("!", _) => ValueType::Bool,
         ExprKind::Unary(_, operand) => value_type(operand),
@@ -159,6 +159,41 @@ fn path_type(expr: &Expr) -> ValueType {
         Some((AttributeType::Timestamp | AttributeType::Composite, _)) | None => ValueType::Unknown,
     }
 }
+
+/// Whether the values of an expression are few whatever clients send: conditions, and
+/// what is computed from attributes of which that is true.
+#[must_use]
+pub fn is_closed(expr: &Expr) -> bool {
+    if let ExprKind::Conditional(_, yes, no) = &expr.kind {
+        return is_closed(yes) && is_closed(no);
+    }
+    value_type(expr) == ValueType::Bool
+        || identifiers(expr).iter().all(|path| {
+            let names: Vec<&str> = path.iter().take(2).map(|step| step.name.as_str()).collect();
+            CLOSED.contains(&names.join(".").as_str())
+        })
+}
+
+/// Attributes that no client chooses, with few values.
+const CLOSED: [&str; 17] = [
+    "response.code",
+    "response.flags",
+    "response.grpc_status",
+    "response.code_details",
+    "request.protocol",
+    "connection.tls_version",
+    "upstream.tls_version",
+    "upstream.request_attempt_count",
+    "destination.port",
+    "xds.node",
+    "xds.cluster_name",
+    "xds.route_name",
+    "xds.virtual_host_name",
+    "xds.filter_chain_name",
+    "xds.listener_direction",
+    "plugin_name",
+    "plugin_root_id",
+];
 
 /// Every attribute path that an expression reads, longest form, so that a
 /// caller can tell what it depends on. Variables of macros (`exists(i, …)`) are

@@ -7,7 +7,7 @@
 
 use meshpack_sdk::config::Value;
 
-use crate::cel::{self, AttributeType, Path, Segment, Shape, ValueType};
+use crate::cel::{self, AttributeType, Constant, Path, Segment, Shape, ValueType};
 
 /// Longest expression; Envoy itself stops at 100,000 characters of CEL.
 const MAX_LENGTH: usize = 4096;
@@ -35,6 +35,10 @@ pub struct Expression {
     pub text: String,
     /// How its value is found.
     pub source: Source,
+    /// The number that it always is, if it is a number that no request changes.
+    pub number: Option<i64>,
+    /// Whether its values are few whatever clients send.
+    pub closed: bool,
 }
 
 /// How the value of an expression is found.
@@ -88,6 +92,7 @@ impl Expression {
         for path in cel::identifiers(&expr) {
             check_identifier(value, &path, &expr, at_start)?;
         }
+        let number = check_constant(value, cel::constant(&expr), used)?;
         let source = match cel::shape(&expr) {
             Shape::Constant(constant) if used == Use::Show => Source::Constant(constant),
             Shape::Path(path) if is_operation(&path) && used == Use::Show => Source::Operation,
@@ -99,8 +104,35 @@ impl Expression {
         Some(Self {
             path: value.path().to_owned(),
             text: text.to_owned(),
+            closed: !matches!(source, Source::Engine(_)) || cel::is_closed(&expr),
             source,
+            number,
         })
+    }
+}
+
+/// Notes a problem with a value that no request changes and that can never be what
+/// its place needs; gives the number that it always is.
+fn check_constant(value: &Value<'_>, constant: Option<Constant>, used: Use) -> Option<Option<i64>> {
+    let Some(constant) = constant else {
+        return Some(None);
+    };
+    match (used, constant) {
+        (Use::Show | Use::Number, Constant::Useless) => {
+            value.problem("is never a text or a number, whatever the request: name an attribute")
+        }
+        (Use::Number, Constant::Text(text)) => match text.parse() {
+            Ok(number) => Some(Some(number)),
+            Err(_) => value.problem(format!(
+                "is always the text {text:?}, which is no number: write a number or name an attribute"
+            )),
+        },
+        (Use::Number, Constant::Bool(is_one)) => Some(Some(is_one.into())),
+        (Use::Number, Constant::Number(number)) => Some(Some(number)),
+        (Use::Condition, Constant::Bool(false)) => {
+            value.problem("never holds, whatever the request: name an attribute")
+        }
+        _ => Some(None),
     }
 }
 
@@ -412,6 +444,30 @@ mod tests {
                 "label: response.code is known only at the end of a request, but a gauge goes up at its start: use attributes of the request, the connection or the route",
             ),
             ("", Use::Show, false, "label: must not be empty"),
+            (
+                "'a'",
+                Use::Number,
+                false,
+                "label: is always the text \"a\", which is no number: write a number or name an attribute",
+            ),
+            (
+                "[1]",
+                Use::Show,
+                false,
+                "label: is never a text or a number, whatever the request: name an attribute",
+            ),
+            (
+                "null",
+                Use::Number,
+                false,
+                "label: is never a text or a number, whatever the request: name an attribute",
+            ),
+            (
+                "1 > 2",
+                Use::Condition,
+                false,
+                "label: never holds, whatever the request: name an attribute",
+            ),
         ] {
             assert_eq!(
                 read(text, used, at_start),

@@ -5,13 +5,15 @@ mod overrides;
 mod read;
 
 pub use expression::{Evaluation, Expression, ResultType, Source, Use};
-pub use read::{parse, read};
+pub use read::{MAX_LABEL_NAMES, MAX_METRICS, MAX_TEMPLATES, parse, read};
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::labels::GoldenLabel;
 use crate::path_template::Operations;
 use crate::sample::Share;
+use crate::series::ValueList;
 
 /// Names of the golden metrics: the four of every request, and the two message
 /// counters of gRPC.
@@ -34,9 +36,11 @@ pub struct Config {
     /// Custom metrics, in the order given.
     pub metrics: Vec<Metric>,
     /// Names for paths.
-    pub operations: Operations,
+    pub operations: Rc<Operations>,
     /// Bounds on labels.
     pub cardinality: Cardinality,
+    /// Labels that have only the listed values.
+    pub label_values: Vec<(String, ValueList)>,
     /// The access log, if any.
     pub access_log: Option<AccessLog>,
     /// Trace context handling, if any.
@@ -101,8 +105,10 @@ pub struct Metric {
 /// Bounds on labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cardinality {
-    /// Most series of one metric, the series `other` included.
+    /// Most series of one metric, those with a value `other` included.
     pub max_series: usize,
+    /// Most values of one label that clients choose, in one metric, `other` included.
+    pub max_values: usize,
     /// Longest label value in bytes.
     pub max_value_length: usize,
 }

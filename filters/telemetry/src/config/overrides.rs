@@ -5,9 +5,10 @@
 //! removed in place, a new one is appended. (Istio's `MetricOverrides::overrideTags`.)
 
 use meshpack_sdk::config::Value;
+use meshpack_sdk::texts::Texts;
 
 use super::expression::{Expression, Use};
-use super::read::check_label_name;
+use super::read::{LabelNames, MAX_LABELS};
 use super::{GOLDEN_METRICS, GoldenMetric, GoldenSource, Label, Metric, MetricKind};
 use crate::labels::GOLDEN_LABELS;
 
@@ -21,27 +22,41 @@ struct Override<'a> {
 }
 
 /// Applies `tagOverrides` to the metrics.
-pub(super) fn apply<'a>(
-    value: &Value<'a>,
+pub(super) fn apply(
+    value: &Value<'_>,
     golden: &mut Vec<GoldenMetric>,
     metrics: &mut Vec<Metric>,
-    names: &[&'a str],
+    names: &LabelNames<'_>,
 ) -> Option<()> {
     let mut clean = Some(());
+    // Names are there once, or it has been noted that they are not.
+    let mut places = Texts::default();
+    for metric in metrics.iter() {
+        places.insert(metric.name.as_bytes());
+    }
+    let mut disabled = Texts::default();
     for (target, entry) in value.entries()? {
         let applied = match read_override(&entry, names) {
             None => None,
             Some(change) if target == ALL_GOLDEN || GOLDEN_METRICS.contains(&target) => {
                 apply_golden(&entry, target, &change, golden)
             }
-            Some(change) => apply_custom(&entry, target, &change, metrics),
+            Some(change) => {
+                if change.disabled {
+                    disabled.insert(target.as_bytes());
+                }
+                let place = places.number(target.as_bytes());
+                let metric = place.and_then(|at| metrics.get_mut(at));
+                apply_custom(&entry, target, &change, metric)
+            }
         };
         clean = clean.and(applied);
     }
+    metrics.retain(|metric| disabled.number(metric.name.as_bytes()).is_none());
     clean
 }
 
-fn read_override<'a>(entry: &Value<'a>, names: &[&str]) -> Option<Override<'a>> {
+fn read_override<'a>(entry: &Value<'a>, names: &LabelNames<'_>) -> Option<Override<'a>> {
     let mut fields = entry.object()?;
     let remove = match fields.get("remove") {
         Some(list) => list.list_of(Value::non_empty_string),
@@ -55,7 +70,10 @@ fn read_override<'a>(entry: &Value<'a>, names: &[&str]) -> Option<Override<'a>> 
     let labels = labels?;
     let mut clean = Some(());
     for (name, value) in &labels {
-        clean = clean.and(check_label_name(value, name, names.iter().copied()));
+        clean = clean.and(names.allow(value, name));
+    }
+    if labels.len() > MAX_LABELS {
+        clean = entry.problem(format!("has more than {MAX_LABELS} labels"));
     }
     clean?;
     Some(Override {
@@ -101,9 +119,9 @@ fn apply_custom(
     entry: &Value<'_>,
     target: &str,
     change: &Override<'_>,
-    metrics: &mut Vec<Metric>,
+    metric: Option<&mut Metric>,
 ) -> Option<()> {
-    let Some(metric) = metrics.iter_mut().find(|metric| metric.name == target) else {
+    let Some(metric) = metric else {
         return entry.problem(format!(
             "there is no metric {target:?}: use \"golden\", a golden metric or a metric of this configuration"
         ));
@@ -119,9 +137,6 @@ fn apply_custom(
         labels.push((*name, Expression::read(value, Use::Show, at_start)?));
     }
     change_labels(&mut metric.labels, &change.remove, &labels);
-    if change.disabled {
-        metrics.retain(|metric| metric.name != target);
-    }
     Some(())
 }
 

@@ -1,21 +1,37 @@
 //! Reads the configuration; every problem is reported with its path.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use meshpack_sdk::config::{self, Problem, Value};
+use meshpack_sdk::texts::Texts;
 
 use super::expression::{Expression, Source, Use};
 use super::{
     AccessLog, Cardinality, Config, GOLDEN_METRICS, GoldenMetric, GoldenSource, Label, Metric,
     MetricKind, Sink, Trace, overrides,
 };
-use crate::labels::{GOLDEN_LABELS, MESSAGE_LABELS, check_label, check_metric_name};
+use crate::labels::{GOLDEN_LABELS, LabelProblem, MESSAGE_LABELS, check_label, check_metric_name};
 use crate::path_template::Operations;
 use crate::sample::Share;
+use crate::series::ValueList;
 
 /// Most labels of one metric: with the longest values a stat name stays a few
 /// kilobytes long.
-const MAX_LABELS: usize = 40;
+pub(super) const MAX_LABELS: usize = 40;
+
+/// Most custom metrics: each is recorded for every request.
+pub const MAX_METRICS: usize = 1000;
+
+/// Most different label names of a configuration: Envoy searches every new stat
+/// name for each of them.
+pub const MAX_LABEL_NAMES: usize = 256;
+
+/// Most listed values of a label.
+const MAX_LISTED: usize = 1000;
+
+/// Most path templates: they are tried one after the other.
+pub const MAX_TEMPLATES: usize = 2000;
 
 /// Parses a plugin configuration.
 ///
@@ -31,12 +47,14 @@ pub fn read(value: &Value<'_>) -> Option<Config> {
     let enabled = fields.get("golden").map_or(Some(true), |v| read_golden(&v));
     let overrides = fields.get("tagOverrides");
     let metrics_value = fields.get("metrics");
-    let names = label_names(metrics_value.as_ref(), overrides.as_ref());
+    let names = LabelNames::check(value, metrics_value.as_ref(), overrides.as_ref())?;
     let metrics = metrics_value.map_or(Some(Vec::new()), |v| read_metrics(&v, &names));
     let operations = fields
         .get("pathTemplates")
         .map_or(Some(Operations::default()), |v| read_operations(&v));
-    let cardinality = read_cardinality(fields.get("cardinality"));
+    let cardinality = fields.get("cardinality");
+    let cardinality =
+        cardinality.map_or_else(|| Some(Default::default()), |v| read_cardinality(&v));
     let access_log = fields
         .get("accessLog")
         .map_or(Some(None), |v| read_log(&v).map(Some));
@@ -53,12 +71,14 @@ pub fn read(value: &Value<'_>) -> Option<Config> {
     if let Some(overrides) = &overrides {
         overrides::apply(overrides, &mut golden, &mut metrics, &names)?;
     }
+    let (cardinality, label_values) = cardinality?;
     let config = Config {
         place: value.path(),
         golden,
         metrics,
-        operations: operations?,
-        cardinality: cardinality?,
+        operations: Rc::new(operations?),
+        cardinality,
+        label_values,
         access_log: access_log?,
         trace: trace?,
     };
@@ -93,8 +113,40 @@ fn golden_metrics() -> Vec<GoldenMetric> {
         .collect()
 }
 
-/// Every label name of the document, for the check of each against the others.
-fn label_names<'a>(metrics: Option<&Value<'a>>, overrides: Option<&Value<'a>>) -> Vec<&'a str> {
+/// The label names of the document that cannot be, each with the reason.
+pub(super) struct LabelNames<'a>(Vec<(&'a str, LabelProblem)>);
+
+impl<'a> LabelNames<'a> {
+    /// Checks each label name of the document against all others, once.
+    fn check(
+        value: &Value<'_>,
+        metrics: Option<&Value<'a>>,
+        overrides: Option<&Value<'a>>,
+    ) -> Option<Self> {
+        let mut seen = Texts::default();
+        let mut names = all_label_names(metrics, overrides);
+        names.retain(|name| seen.insert(name.as_bytes()).is_new);
+        if names.len() > MAX_LABEL_NAMES {
+            return value.problem(format!(
+                "has {} different label names, at most {MAX_LABEL_NAMES} are possible: Envoy searches every stat name for each of them",
+                names.len()
+            ));
+        }
+        let check = |name: &&'a str| Some((*name, check_label(name, names.iter().copied()).err()?));
+        Some(Self(names.iter().filter_map(check).collect()))
+    }
+
+    /// Notes a problem unless `name` can be a label beside all others.
+    pub(super) fn allow(&self, value: &Value<'_>, name: &str) -> Option<()> {
+        match self.0.iter().find(|(bad, _)| *bad == name) {
+            None => Some(()),
+            Some((_, problem)) => value.problem(format!("label {name:?} {problem}")),
+        }
+    }
+}
+
+/// Every label name of the document, as often as it stands there.
+fn all_label_names<'a>(metrics: Option<&Value<'a>>, overrides: Option<&Value<'a>>) -> Vec<&'a str> {
     use config::Node;
     let field = |node: &'a Node, key: &str| match node {
         Node::Object(entries) => entries.iter().find(|(k, _)| k == key).map(|(_, node)| node),
@@ -116,31 +168,15 @@ fn label_names<'a>(metrics: Option<&Value<'a>>, overrides: Option<&Value<'a>>) -
     names
 }
 
-/// Notes a problem unless `name` can be a label beside all others.
-pub(super) fn check_label_name<'a>(
-    value: &Value<'_>,
-    name: &str,
-    others: impl IntoIterator<Item = &'a str>,
-) -> Option<()> {
-    match check_label(name, others) {
-        Ok(()) => Some(()),
-        Err(problem) => value.problem(format!("label {name:?} {problem}")),
+fn read_metrics(value: &Value<'_>, names: &LabelNames<'_>) -> Option<Vec<Metric>> {
+    value.at_most(MAX_METRICS, "each is recorded for every request")?;
+    for (item, name) in value.repeated("name") {
+        item.problem::<()>(format!("metric {name:?} stands more than once"));
     }
+    value.list_of(|item| read_metric(item, names))
 }
 
-fn read_metrics(value: &Value<'_>, names: &[&str]) -> Option<Vec<Metric>> {
-    let mut seen: Vec<String> = Vec::new();
-    value.list_of(|item| {
-        let metric = read_metric(item, names)?;
-        if seen.contains(&metric.name) {
-            return item.problem(format!("metric {:?} stands more than once", metric.name));
-        }
-        seen.push(metric.name.clone());
-        Some(metric)
-    })
-}
-
-fn read_metric(value: &Value<'_>, names: &[&str]) -> Option<Metric> {
+fn read_metric(value: &Value<'_>, names: &LabelNames<'_>) -> Option<Metric> {
     let mut fields = value.object()?;
     let name = fields.required("name").and_then(|v| {
         let name = v.non_empty_string()?;
@@ -164,6 +200,21 @@ fn read_metric(value: &Value<'_>, names: &[&str]) -> Option<Metric> {
         fields
             .value()
             .problem::<()>("a histogram needs a value, as in value: request.duration");
+    }
+    if let (Some(Some(expression)), Some(kind)) = (&number, kind)
+        && let Some(always) = expression.number
+    {
+        let problem = match kind {
+            MetricKind::Counter if always <= 0 => "a counter that adds this counts nothing",
+            MetricKind::Histogram if always < 0 => "a histogram takes nothing below 0",
+            MetricKind::Gauge if always <= 0 => "a gauge that adds this shows nothing",
+            _ => "",
+        };
+        if !problem.is_empty() {
+            fields
+                .value()
+                .problem::<()>(format!("value: is always {always}: {problem}"));
+        }
     }
     let when = fields.get("when").map_or(Some(None), |v| {
         Expression::read(&v, Use::Condition, at_start).map(Some)
@@ -199,7 +250,7 @@ fn read_buckets(value: &Value<'_>) -> Option<Vec<f64>> {
 
 fn read_labels(
     value: &Value<'_>,
-    names: &[&str],
+    names: &LabelNames<'_>,
     at_start: bool,
 ) -> Option<Vec<Label<Expression>>> {
     let entries = value.entries()?;
@@ -209,7 +260,7 @@ fn read_labels(
     let labels: Vec<_> = entries
         .iter()
         .map(|(name, expression)| {
-            let checked = check_label_name(expression, name, names.iter().copied());
+            let checked = names.allow(expression, name);
             let source = Expression::read(expression, Use::Show, at_start);
             checked?;
             Some(Label {
@@ -222,6 +273,7 @@ fn read_labels(
 }
 
 fn read_operations(value: &Value<'_>) -> Option<Operations> {
+    value.at_most(MAX_TEMPLATES, "they are tried one after the other")?;
     let mut operations = Operations::default();
     value.list_of(|item| match operations.push(item.non_empty_string()?) {
         Ok(()) => Some(()),
@@ -261,14 +313,20 @@ fn check_operations(value: &Value<'_>, config: &Config) -> Option<()> {
     }
 }
 
-fn read_cardinality(value: Option<Value<'_>>) -> Option<Cardinality> {
-    let default = Cardinality {
-        max_series: 1000,
-        max_value_length: 100,
-    };
-    let Some(value) = value else {
-        return Some(default);
-    };
+type Bounds = (Cardinality, Vec<(String, ValueList)>);
+
+impl Default for Cardinality {
+    fn default() -> Self {
+        Self {
+            max_series: 1000,
+            max_values: 1000,
+            max_value_length: 100,
+        }
+    }
+}
+
+fn read_cardinality(value: &Value<'_>) -> Option<Bounds> {
+    let default = Cardinality::default();
     let mut fields = value.object()?;
     let count = |v: Option<Value<'_>>, default: usize, range| match v {
         Some(v) => v.integer(range).and_then(|n| usize::try_from(n).ok()),
@@ -279,15 +337,40 @@ fn read_cardinality(value: Option<Value<'_>>) -> Option<Cardinality> {
         default.max_series,
         2..=100_000,
     );
+    let most = max_series.unwrap_or(default.max_series);
+    let max_values = count(fields.get("maxValuesPerLabel"), most, 2..=100_000);
     let max_value_length = count(
         fields.get("maxValueLength"),
         default.max_value_length,
         8..=1000,
     );
-    Some(Cardinality {
+    let lists = fields
+        .get("labelValues")
+        .map_or(Some(Vec::new()), |v| read_lists(&v));
+    let cardinality = Cardinality {
         max_series: max_series?,
+        max_values: max_values?,
         max_value_length: max_value_length?,
-    })
+    };
+    Some((cardinality, lists?))
+}
+
+fn read_lists(value: &Value<'_>) -> Option<Vec<(String, ValueList)>> {
+    let entries = value.entries()?;
+    if entries.len() > MAX_LABELS {
+        return value.problem(format!("has more than {MAX_LABELS} labels"));
+    }
+    let mut lists = Vec::new();
+    for (name, values) in entries {
+        values.at_most(MAX_LISTED, "they are there to be few")?;
+        let texts = values.non_empty_list_of(Value::non_empty_string)?;
+        let mut list = Texts::default();
+        for text in texts {
+            list.insert(text.as_bytes());
+        }
+        lists.push((name.to_owned(), Rc::new(list)));
+    }
+    Some(lists)
 }
 
 fn read_log(value: &Value<'_>) -> Option<AccessLog> {

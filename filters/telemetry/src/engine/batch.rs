@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use meshpack_sdk::texts::Texts;
+
 use super::{Engine, Token, list::split_list};
 use crate::config::{Evaluation, ResultType};
 
@@ -13,12 +15,22 @@ const FAILURES_BEFORE_LEAVING: u32 = 3;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot(usize);
 
+impl Slot {
+    /// The position among the batch's expressions, from 0.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
     evaluation: Evaluation,
     /// Alone, for when the list fails.
     single: Option<Token>,
     failures: u32,
+    /// Whether it is an element of the lists.
+    listed: bool,
     /// Where the value stands in the buffer.
     value: Option<Range<usize>>,
 }
@@ -33,6 +45,8 @@ struct Entry {
 pub struct Batch<E: Engine> {
     engine: E,
     entries: Vec<Entry>,
+    /// Places of the entries by what they evaluate.
+    places: Texts,
     /// The usual list without the spare element.
     short: Option<Token>,
     usual: Option<Token>,
@@ -50,6 +64,7 @@ impl<E: Engine> Batch<E> {
         Self {
             engine,
             entries: Vec::new(),
+            places: Texts::default(),
             short: None,
             usual: None,
             safe: None,
@@ -63,11 +78,11 @@ impl<E: Engine> Batch<E> {
     /// Adds an expression, or finds it if it is there. `None` when the engine
     /// refuses it.
     pub fn add(&mut self, evaluation: &Evaluation) -> Option<Slot> {
-        if let Some(at) = self
-            .entries
-            .iter()
-            .position(|e| e.evaluation == *evaluation)
-        {
+        let mut key = vec![evaluation.result as u8];
+        key.extend_from_slice(&evaluation.cel.len().to_le_bytes());
+        key.extend_from_slice(evaluation.cel.as_bytes());
+        key.extend_from_slice(evaluation.safe.as_bytes());
+        if let Some(at) = self.places.number(&key) {
             // Now somebody else wants it, too, who does not know its value.
             self.spare = self.spare.filter(|spare| spare.0 != at);
             return Some(Slot(at));
@@ -77,9 +92,11 @@ impl<E: Engine> Batch<E> {
             evaluation: evaluation.clone(),
             single,
             failures: 0,
+            listed: false,
             value: None,
         });
-        Some(Slot(self.entries.len() - 1))
+        // As many are there, so it gets the number of the entry.
+        Some(Slot(self.places.insert(&key).number))
     }
 
     /// Adds an expression of the filter's own, whose form is known.
@@ -104,12 +121,13 @@ impl<E: Engine> Batch<E> {
     /// Compiles the lists; call it when all expressions are added.
     pub fn compile(&mut self) {
         self.drop_lists();
-        self.listed = (0..self.entries.len())
-            .filter(|at| {
-                let entry = self.entries.get(*at);
-                entry.is_some_and(|entry| entry.failures < FAILURES_BEFORE_LEAVING)
-            })
-            .collect();
+        self.listed.clear();
+        for (at, entry) in self.entries.iter_mut().enumerate() {
+            entry.listed = entry.failures < FAILURES_BEFORE_LEAVING;
+            if entry.listed {
+                self.listed.push(at);
+            }
+        }
         if self.listed.is_empty() {
             return;
         }
@@ -166,7 +184,7 @@ impl<E: Engine> Batch<E> {
         let mut left = false;
         for at in 0..self.entries.len() {
             if known == Some(Slot(at))
-                || (listed && self.listed.contains(&at))
+                || (listed && self.entries.get(at).is_some_and(|entry| entry.listed))
                 || self.evaluate_single(at)
             {
                 continue;

@@ -1,14 +1,13 @@
 //! Records custom metrics.
 
-use std::borrow::Cow;
-
 use meshpack_sdk::metrics::Kind;
 
 use super::host::{Handle, HostStats};
+use super::shape::{is_open, label_shape};
 use super::values::{Shown, Values};
-use crate::config::{Cardinality, Metric, MetricKind};
+use crate::config::{Config, Metric, MetricKind};
 use crate::engine::Slot;
-use crate::series::{Family, FamilyShape, UNKNOWN};
+use crate::series::{Family, FamilyShape};
 
 /// A custom metric at work.
 #[derive(Debug)]
@@ -16,12 +15,14 @@ pub(super) struct Custom {
     family: Family<HostStats>,
     value: Option<Slot>,
     when: Option<Slot>,
-    labels: Vec<Shown>,
+    /// Further: whether a client may choose the value.
+    labels: Vec<(Shown, bool)>,
     max_value_length: usize,
 }
 
 impl Custom {
-    pub(super) fn new(metric: &Metric, cardinality: Cardinality, values: &mut Values) -> Self {
+    pub(super) fn new(metric: &Metric, config: &Config, values: &mut Values) -> Self {
+        let cardinality = &config.cardinality;
         let kind = match metric.kind {
             MetricKind::Counter => Kind::Counter,
             MetricKind::Histogram => Kind::Histogram,
@@ -38,9 +39,10 @@ impl Custom {
                 labels: metric
                     .labels
                     .iter()
-                    .map(|label| label.name.clone())
+                    .map(|label| label_shape(&label.name, &label.source, config))
                     .collect(),
                 max_series: cardinality.max_series,
+                max_values: cardinality.max_values,
                 max_value_length: cardinality.max_value_length,
             }),
             value: slot(values, &metric.value),
@@ -48,7 +50,10 @@ impl Custom {
             labels: metric
                 .labels
                 .iter()
-                .map(|label| values.show(&label.source))
+                .map(|label| {
+                    let open = is_open(&label.name, &label.source, config);
+                    (values.show(&label.source), open)
+                })
                 .collect(),
             max_value_length: cardinality.max_value_length,
         }
@@ -71,12 +76,12 @@ impl Custom {
             None => 1,
         };
         key.clear();
-        for label in &self.labels {
+        for (label, _) in &self.labels {
             values.push_key(label, key, self.max_value_length);
         }
         let labels = &self.labels;
         let (handles, other) = self.family.series(stats, key, || {
-            let value = |label| values.shown(label).unwrap_or(Cow::Borrowed(UNKNOWN));
+            let value = |(label, open): &(Shown, bool)| values.label(label, *open);
             labels.iter().map(value).collect()
         })?;
         let handle = *handles.first()?;

@@ -1,6 +1,5 @@
 //! Records the golden metrics of one request.
 
-use std::borrow::Cow;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -8,12 +7,13 @@ use meshpack_sdk::metrics::Kind;
 
 use super::host::{HostStats, Node, NodeKind};
 use super::lookup::{GrpcCall, Peers, RouteName, Services};
+use super::shape::{is_open, label_shape, standard_shape};
 use super::values::{Shown, Values};
 use crate::config::{Config, GOLDEN_METRICS, GoldenMetric, GoldenSource, ResultType};
 use crate::engine::{Slot, split_list};
 use crate::golden::{Components, Facts, Identity, Reporter, ServiceSource, is_grpc};
 use crate::labels::GoldenLabel;
-use crate::series::{Family, FamilyShape, UNKNOWN};
+use crate::series::{Family, FamilyShape, LabelValue};
 
 /// Index of the first metric that counts gRPC messages.
 const FIRST_MESSAGE_METRIC: usize = 4;
@@ -42,7 +42,8 @@ const CODES: i64 = 1 << 16;
 #[derive(Debug)]
 enum Label {
     Standard(GoldenLabel),
-    Shown(Shown),
+    /// Further: whether a client may choose it.
+    Shown(Shown, bool),
 }
 
 #[derive(Debug)]
@@ -260,8 +261,17 @@ impl GoldenFamily {
                     ((*name).to_owned(), kind)
                 })
                 .collect(),
-            labels: labels.iter().map(|label| label.name.clone()).collect(),
+            labels: labels
+                .iter()
+                .map(|label| match &label.source {
+                    GoldenSource::Standard(standard) => standard_shape(*standard, config),
+                    GoldenSource::Expression(expression) => {
+                        label_shape(&label.name, expression, config)
+                    }
+                })
+                .collect(),
             max_series: config.cardinality.max_series,
+            max_values: config.cardinality.max_values,
             max_value_length: config.cardinality.max_value_length,
         };
         let standard = labels.iter().filter_map(|label| match &label.source {
@@ -276,7 +286,10 @@ impl GoldenFamily {
                 .iter()
                 .map(|label| match &label.source {
                     GoldenSource::Standard(standard) => Label::Standard(*standard),
-                    GoldenSource::Expression(expression) => Label::Shown(values.show(expression)),
+                    GoldenSource::Expression(expression) => Label::Shown(
+                        values.show(expression),
+                        is_open(&label.name, expression, config),
+                    ),
                 })
                 .collect(),
         })
@@ -300,19 +313,20 @@ impl GoldenFamily {
         key.clear();
         self.components.push_key(key, facts, max_value_length);
         for label in &self.labels {
-            if let Label::Shown(shown) = label {
+            if let Label::Shown(shown, _) = label {
                 values.push_key(shown, key, max_value_length);
             }
         }
         let labels = &self.labels;
         let found = self.family.series(stats, key, || {
-            labels
-                .iter()
-                .map(|label| match label {
-                    Label::Standard(standard) => facts.value(*standard),
-                    Label::Shown(shown) => values.shown(shown).unwrap_or(Cow::Borrowed(UNKNOWN)),
-                })
-                .collect()
+            let value = |label: &Label| match label {
+                Label::Standard(standard) => LabelValue {
+                    value: facts.value(*standard),
+                    open: facts.is_open(*standard),
+                },
+                Label::Shown(shown, open) => values.label(shown, *open),
+            };
+            labels.iter().map(value).collect()
         });
         let Some((handles, other)) = found else {
             return;

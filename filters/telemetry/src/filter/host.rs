@@ -1,6 +1,7 @@
 //! The core's traits on Envoy.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 
 use meshpack_sdk::attributes;
 use meshpack_sdk::metrics::{Histogram, Kind};
@@ -70,9 +71,9 @@ impl Handle {
 #[derive(Debug)]
 pub(super) struct HostStats {
     shared: SharedData,
-    /// Families that are full; a series once admitted never goes away, so
-    /// neither does this.
-    full: RefCell<Vec<(Box<str>, usize)>>,
+    /// Numbers of members at which a family was full; a member once admitted never
+    /// goes away, so neither does this.
+    full: RefCell<HashMap<Box<[u8]>, usize>>,
 }
 
 impl HostStats {
@@ -85,10 +86,7 @@ impl HostStats {
 
     fn is_full(&self, family: &str, cap: usize) -> bool {
         let full = self.full.try_borrow();
-        full.is_ok_and(|full| {
-            full.iter()
-                .any(|(known, at)| **known == *family && *at >= cap)
-        })
+        full.is_ok_and(|full| full.get(family.as_bytes()).is_some_and(|at| *at >= cap))
     }
 
     /// Takes a place among the series of a family, if there is one.
@@ -103,7 +101,8 @@ impl HostStats {
             && updated.is_ok()
             && let Ok(mut full) = self.full.try_borrow_mut()
         {
-            full.push((family.into(), cap));
+            let at = full.entry(family.as_bytes().into()).or_default();
+            *at = (*at).max(cap);
         }
         taken && updated.is_ok()
     }
@@ -132,8 +131,8 @@ impl Stats for HostStats {
         })
     }
 
-    fn admit(&self, family: &str, labels: &str, cap: usize) -> bool {
-        let key = format!("series.{family}.{labels}");
+    fn admit(&self, family: &str, member: &str, cap: usize) -> bool {
+        let key = format!("series.{family}.{member}");
         if matches!(self.shared.get(&key), Ok(Some(_))) {
             return true;
         }

@@ -5,6 +5,7 @@ mod golden;
 mod host;
 mod logger;
 mod lookup;
+mod shape;
 mod values;
 
 use std::time::Duration;
@@ -133,14 +134,14 @@ impl Filter for Telemetry {
             .metrics
             .iter()
             .filter(|metric| !gauge(metric))
-            .map(|metric| Custom::new(metric, config.cardinality, &mut values))
+            .map(|metric| Custom::new(metric, &config, &mut values))
             .collect();
         let mut start = Values::new(&config);
         let gauges: Vec<Custom> = config
             .metrics
             .iter()
             .filter(gauge)
-            .map(|metric| Custom::new(metric, config.cardinality, &mut start))
+            .map(|metric| Custom::new(metric, &config, &mut start))
             .collect();
         let logger = match &config.access_log {
             None => None,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::rc::Rc;
 
 use meshpack_sdk::config::Problem;
 
@@ -9,7 +10,7 @@ use super::host::HostEngine;
 use crate::config::{Config, Expression, ResultType, Source};
 use crate::engine::{Batch, Slot};
 use crate::path_template::Operations;
-use crate::series::push_key;
+use crate::series::{LabelValue, UNKNOWN, push_key};
 
 /// Where a value that is shown comes from.
 #[derive(Debug, Clone)]
@@ -25,11 +26,12 @@ pub(super) enum Shown {
 #[derive(Debug)]
 pub(super) struct Values {
     pub(super) batch: Batch<HostEngine>,
-    operations: Operations,
+    operations: Rc<Operations>,
     /// Where the configuration stands in the document.
     place: String,
     path: Cell<Option<Slot>>,
-    origins: Vec<(Slot, String)>,
+    /// Where the configuration has them, by slot; the filter's own have no place.
+    origins: Vec<Option<String>>,
     problems: Vec<Problem>,
 }
 
@@ -37,7 +39,7 @@ impl Values {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             batch: Batch::new(HostEngine),
-            operations: config.operations.clone(),
+            operations: Rc::clone(&config.operations),
             place: config.place.clone(),
             path: Cell::new(None),
             origins: Vec::new(),
@@ -68,7 +70,13 @@ impl Values {
         };
         match self.batch.add(evaluation) {
             Some(slot) => {
-                self.origins.push((slot, self.origin(expression)));
+                let origin = self.origin(expression);
+                if self.origins.len() <= slot.index() {
+                    self.origins.resize(slot.index() + 1, None);
+                }
+                if let Some(place) = self.origins.get_mut(slot.index()) {
+                    place.get_or_insert(origin);
+                }
                 Some(slot)
             }
             None => {
@@ -111,9 +119,9 @@ impl Values {
     /// value is known.
     pub(super) fn evaluate(&mut self, spare_is_known: bool, mut failed: impl FnMut(&str)) {
         let origins = &self.origins;
-        let failed = |slot| {
-            let origin = origins.iter().find(|(known, _)| *known == slot);
-            failed(origin.map_or("golden", |(_, path)| path));
+        let failed = |slot: Slot| {
+            let origin = origins.get(slot.index()).and_then(Option::as_deref);
+            failed(origin.unwrap_or("golden"));
         };
         if spare_is_known {
             self.batch.evaluate_but_spare(failed);
@@ -145,6 +153,14 @@ impl Values {
             Shown::Operation => Some(Cow::Owned(self.operation().as_bytes().to_vec())),
             Shown::Slot(slot) => self.batch.shown(*slot).map(Cow::Owned),
             Shown::Refused => None,
+        }
+    }
+
+    /// A value as a label.
+    pub(super) fn label(&self, shown: &Shown, open: bool) -> LabelValue<'static> {
+        LabelValue {
+            value: self.shown(shown).unwrap_or(Cow::Borrowed(UNKNOWN)),
+            open,
         }
     }
 

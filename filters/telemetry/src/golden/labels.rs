@@ -196,6 +196,43 @@ impl<'a> Facts<'a> {
         Cow::Borrowed(if value.is_empty() { UNKNOWN } else { value })
     }
 
+    /// Whether a client or a peer chose the value of a standard label. What this
+    /// proxy says about itself, about the outcome and about its configuration is
+    /// one of few.
+    #[must_use]
+    pub fn is_open(&self, label: GoldenLabel) -> bool {
+        use GoldenLabel as L;
+        let is_source = self.reporter == Reporter::Source;
+        match label {
+            L::Reporter
+            | L::RequestProtocol
+            | L::ResponseCode
+            | L::GrpcResponseStatus
+            | L::ResponseFlags
+            | L::ConnectionSecurityPolicy => false,
+            L::DestinationService | L::DestinationServiceName => {
+                matches!(self.service, ServiceSource::Host(_))
+            }
+            L::DestinationServiceNamespace => is_source && self.service.namespace().is_empty(),
+            L::SourceWorkload
+            | L::SourceCanonicalService
+            | L::SourceCanonicalRevision
+            | L::SourceWorkloadNamespace
+            | L::SourcePrincipal
+            | L::SourceApp
+            | L::SourceVersion
+            | L::SourceCluster => !is_source,
+            L::DestinationWorkload
+            | L::DestinationWorkloadNamespace
+            | L::DestinationPrincipal
+            | L::DestinationApp
+            | L::DestinationVersion
+            | L::DestinationCanonicalService
+            | L::DestinationCanonicalRevision
+            | L::DestinationCluster => is_source,
+        }
+    }
+
     /// The server's proxy answers for its own workload when nothing names the
     /// service.
     fn service_or_own<'s>(&self, service: &'s [u8], destination: &'s Identity) -> &'s [u8] {

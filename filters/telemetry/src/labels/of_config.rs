@@ -1,5 +1,7 @@
 //! Which labels and buckets a configuration needs from the proxy's bootstrap.
 
+use std::collections::HashSet;
+
 use crate::config::Config;
 
 /// Labels of the metrics that the filter makes about itself.
@@ -22,13 +24,13 @@ pub fn label_names(config: &Config) -> Vec<String> {
         .metrics
         .iter()
         .flat_map(|m| m.labels.iter().map(|l| l.name.as_str()));
-    let mut names: Vec<String> = Vec::new();
-    for name in golden.chain(custom).chain(OWN_LABELS.iter().copied()) {
-        if !names.iter().any(|known| known == name) {
-            names.push(name.to_owned());
-        }
-    }
-    names
+    let mut seen = HashSet::new();
+    golden
+        .chain(custom)
+        .chain(OWN_LABELS.iter().copied())
+        .filter(|name| seen.insert(*name))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Histograms with bucket bounds of their own: the start of their stat names,

@@ -109,7 +109,8 @@ fn retry() -> Value {
             budget("settle", "/settle/*", 20, json!({"mode": "settle"})),
             budget("rich", "*", 1000, json!({"key": "host", "maxRetries": 2, "retryOn": ["409"]})),
         ],
-        "server": {"maxRetryPercent": 5, "interval": "1h", "minRetryRate": floor},
+        "server": {"maxRetryPercent": 5, "interval": "1h", "minRetryRate": floor,
+                   "trustAttemptCount": "always", "maxSourcePercent": 100},
         "stopAmplification": true,
     })
 }

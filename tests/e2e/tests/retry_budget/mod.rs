@@ -3,6 +3,7 @@
 mod chain;
 mod exactness;
 mod examples;
+mod forged;
 mod native;
 mod per_attempt;
 mod router;

@@ -186,7 +186,12 @@ async fn attempt_the_server_side_refuses_retries_beyond_their_share() {
     let app = Upstream::start_with("app", Behavior::status(500))
         .await
         .unwrap();
-    let config = json!({"server": {"maxRetryPercent": 20, "minRetryRate": {"count": 0}}});
+    let config = json!({"server": {
+        "maxRetryPercent": 20,
+        "minRetryRate": {"count": 0},
+        "trustAttemptCount": "always",
+        "maxSourcePercent": 100,
+    }});
     let inbound = Listener::new("server")
         .filter(filter(&config).unwrap())
         .route(meshpack_harness::Route::to("app"));

@@ -5,11 +5,14 @@ use std::ops::Range;
 
 use meshpack_e2e::soak::{self, Footprint};
 use meshpack_e2e::telemetry::{envoy_with_labels, telemetry};
-use meshpack_harness::{Envoy, Listener, Route};
+use meshpack_harness::{Envoy, Listener, Request, Route};
 use serde_json::json;
 
 /// Series of each metric, `other` included.
 const CAP: usize = 1000;
+/// Series with a tenant of their own: beside the last series, whose labels are all
+/// `other`, two are kept for the operations of the tenants that find no place.
+const OWN: usize = CAP - 3;
 /// Bytes of a label value.
 const LENGTH: usize = 100;
 
@@ -100,20 +103,19 @@ async fn values_without_end_make_exactly_the_capped_series_in_flat_memory() {
     // Histograms are shown after the next flush.
     tokio::time::sleep(std::time::Duration::from_millis(600)).await;
     let samples = envoy.admin().prometheus().await.unwrap();
-    let mut expected: BTreeSet<String> = (0..CAP - 1).map(shown).collect();
+    let mut expected: BTreeSet<String> = (0..OWN).map(shown).collect();
     expected.insert("other".to_owned());
     for metric in [COUNTER, &format!("{HISTOGRAM}_count")] {
         let series: Vec<_> = samples.named(metric).collect();
-        assert_eq!(series.len(), CAP, "{metric}");
+        assert_eq!(series.len(), OWN + 1, "{metric}");
         let mut found = BTreeSet::new();
         for sample in &series {
             let (tenant, operation) = (sample.label("tenant"), sample.label("operation"));
             assert_eq!(sample.labels.len(), 2, "{sample:?}");
+            assert_eq!(operation, "/users/{id}", "a closed label stays");
             if tenant == "other" {
-                assert_eq!(operation, "other");
-                assert_eq!(sample.value as usize, requests - (CAP - 1), "{metric}");
+                assert_eq!(sample.value as usize, requests - OWN, "{metric}");
             } else {
-                assert_eq!(operation, "/users/{id}");
                 assert_eq!(sample.value, 1.0, "{sample:?}");
             }
             found.insert(tenant.to_owned());
@@ -134,11 +136,59 @@ async fn values_without_end_make_exactly_the_capped_series_in_flat_memory() {
     }
     let overflowed =
         "wasmcustom.meshpack_telemetry_overflow_totaloverflowed_metric=.=tenant_requests_total;.;";
-    let beyond = (requests - (CAP - 1)) as u64;
+    let beyond = (requests - OWN) as u64;
     envoy
         .wait_for_stat(overflowed, std::time::Duration::from_secs(60), |n| {
             n == beyond
         })
         .await
         .unwrap();
+}
+
+/// The golden metrics with a label that clients choose, filled by one of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_fills_the_cap_hides_no_error_of_others_on_every_version() {
+    let config = json!({
+        "metrics": [{
+            "name": "tenant_requests_total",
+            "type": "counter",
+            "labels": {"tenant": "request.headers['x-tenant']", "outcome": "response.code"},
+        }],
+        "tagOverrides": {"golden": {"labels": {"tenant": "request.headers['x-tenant']"}}},
+        "cardinality": {"maxSeriesPerMetric": 50},
+    });
+    for version in meshpack_harness::versions().unwrap() {
+        let envoy = envoy_with_labels(&["tenant", "outcome"])
+            .version(version)
+            .listener(
+                Listener::new("in")
+                    .filter(telemetry(&config))
+                    .route(Route::direct(500, "no").prefix("/broken"))
+                    .route(Route::direct(200, "ok")),
+            )
+            .start()
+            .await
+            .unwrap();
+        let client = envoy.client("in");
+        for n in 0..60 {
+            let request = Request::get("/").header("x-tenant", format!("junk-{n}"));
+            client.send(request).await.unwrap();
+        }
+        for _ in 0..30 {
+            let request = Request::get("/broken").header("x-tenant", "acme");
+            client.send(request).await.unwrap();
+        }
+        let samples = envoy.admin().prometheus().await.unwrap();
+        for (metric, label) in [
+            ("tenant_requests_total", "outcome"),
+            ("meshpack_requests_total", "response_code"),
+        ] {
+            let errors = samples.sum(metric, &[(label, "500")]);
+            assert_eq!(errors, 30.0, "{version}: {metric}");
+            let all = samples.sum(metric, &[]);
+            assert_eq!(all, 90.0, "{version}: {metric}");
+            let series = samples.named(metric).count();
+            assert!(series <= 50, "{version}: {metric} has {series}");
+        }
+    }
 }

@@ -96,7 +96,7 @@ async fn a_collector_reads_whole_records_from_every_version() {
             ("user_agent", "test/1"),
             ("upstream_cluster", "app"),
             ("upstream_host", &app.address().to_string()),
-            ("tenant", "acme \u{fffd}"),
+            ("tenant", "acme \\xff"),
             ("operation", "/users/{id}"),
             ("mtls", "false"),
         ] {
@@ -262,4 +262,81 @@ async fn stdout_gets_one_json_line_a_request() {
     assert_eq!(record["path"], "/a\"b");
     assert_eq!(record["zone"], "eu");
     assert_eq!(record["response_code"], 200);
+}
+
+/// What acts on a terminal, a line or the text around it: C1 controls, line ends of
+/// Unicode, marks of direction, what takes no place.
+const ACTING: [char; 21] = [
+    '\u{80}',
+    '\u{85}',
+    '\u{90}',
+    '\u{9b}',
+    '\u{9d}',
+    '\u{9f}',
+    '\u{61c}',
+    '\u{200b}',
+    '\u{200e}',
+    '\u{200f}',
+    '\u{2028}',
+    '\u{2029}',
+    '\u{202a}',
+    '\u{202d}',
+    '\u{202e}',
+    '\u{2066}',
+    '\u{2067}',
+    '\u{2068}',
+    '\u{2069}',
+    '\u{feff}',
+    '\u{e0041}',
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_acts_on_a_terminal_is_escaped_in_the_log_and_whole_in_a_record() {
+    let app = Upstream::start_with("app", app()).await.unwrap();
+    let collector = collector::start().await;
+    let fields = json!({"tenant": "request.headers['x-tenant']"});
+    let stdout = json!({"accessLog": {"sink": "stdout", "fields": fields}});
+    let listener = Listener::new("stdout")
+        .filter(telemetry(&stdout))
+        .route(Route::to("app"));
+    let config = config(&json!({"percent": 100}), &json!({"interval": "100ms"}));
+    let envoy = builder(&config, &app, &collector)
+        .listener(listener)
+        .start()
+        .await
+        .unwrap();
+    let values: Vec<String> = ACTING.iter().map(|c| format!("a{c}31mé{c}")).collect();
+    for value in &values {
+        for listener in ["stdout", "in"] {
+            let request = Request::get("/users/7").header("x-tenant", value.as_bytes());
+            envoy.client(listener).send(request).await.unwrap();
+        }
+    }
+    let raw = Request::get("/users/7").header("x-tenant", b"\x9b31m\xff");
+    envoy.client("stdout").send(raw).await.unwrap();
+    assert!(envoy.wait_for_log("\\\\x9b31m\\\\xff", LIMIT).await);
+    let log = envoy.log();
+    let found = log.chars().find(|c| ACTING.contains(c));
+    assert_eq!(found, None, "nothing acts in the log");
+    let tenants: Vec<String> = log
+        .split('\n')
+        .filter_map(|line| serde_json::from_str(line.get(line.find("{\"start_time\"")?..)?).ok())
+        .map(|record: Value| record["tenant"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(tenants[..values.len()], values, "as they were sent");
+
+    assert!(collector.wait_for_requests(1, LIMIT).await);
+    let deadline = Instant::now() + LIMIT;
+    while collector::records(&collector).len() < values.len() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let records = collector::records(&collector);
+    let mut sent: Vec<String> = records
+        .iter()
+        .map(|record| attributes(&record.attributes)["tenant"].clone())
+        .collect();
+    let mut values = values;
+    sent.sort();
+    values.sort();
+    assert_eq!(sent, values, "valid data, as it was sent");
 }
