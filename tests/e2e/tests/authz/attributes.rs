@@ -363,8 +363,9 @@ async fn tokens_are_read_under_any_name() {
                 request.header(format!("x-{key}"), token(role))
             })
     };
-    // Tokens by key and role; what deny, allow, principal and named answer.
-    let cases: [(&[(&str, &str)], [u16; 4]); 8] = [
+    /// Tokens by key and role; what deny, allow, principal and named answer.
+    type Case<'a> = (&'a [(&'a str, &'a str)], [u16; 4]);
+    let cases: [Case<'_>; 8] = [
         (&[], [200, 403, 403, 403]),
         (&[("payload", "guest")], [403, 403, 403, 403]),
         (&[("payload", "admin")], [200, 200, 200, 403]),

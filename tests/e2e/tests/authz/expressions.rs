@@ -154,8 +154,11 @@ async fn a_line_feed_in_a_claim_never_unmatches_a_denial() {
     assert!(matched > 100 && stricter > 20, "{matched} {stricter}");
 }
 
+/// The key that reads a value, and the request that carries it there.
+type Place = (&'static str, fn(&[u8]) -> Request);
+
 /// Ways to send a value, each with the key that reads it.
-fn places() -> [(&'static str, fn(&[u8]) -> Request); 3] {
+fn places() -> [Place; 3] {
     fn header(value: &[u8]) -> Request {
         Request::get("/").header("x-role", value)
     }
