@@ -55,7 +55,7 @@ fn a_denial_is_explained_with_its_rule() {
          status 403, rbac_access_denied_matched_policy[ns[default]-policy[deny-admin]-rule[0]]\n\n\
          other rules, nearest first:\n  \
          ns[shop]-policy[readers]-rule[1] (ALLOW): could not be told\n    \
-         from[0]: direct source address could not be read\n"
+         from[0]: direct source address could not be decided\n"
     );
     assert!(output.status.success());
 }
