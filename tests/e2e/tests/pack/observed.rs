@@ -26,6 +26,13 @@ const TIMES: [&str; 3] = [
 /// Fields of a log record that two runs do not share.
 const FIELDS_OF_A_RUN: [&str; 2] = ["start_time", "duration"];
 
+/// How the lines of the decision log begin.
+const DECISIONS: [&str; 3] = [
+    "{\"decision\":\"allow\"",
+    "{\"decision\":\"deny\"",
+    "{\"decision\":\"audit\"",
+];
+
 /// What a run shows.
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
@@ -37,6 +44,9 @@ pub(crate) struct Observed {
     pub(crate) records: BTreeMap<String, Vec<Value>>,
     /// authz_policy's decision log.
     pub(crate) decisions: Vec<String>,
+    /// How many denials and audits it left out, by the start of their lines: which
+    /// ones hangs on the clock.
+    left_out: BTreeMap<&'static str, u64>,
     /// Counters and gauges by stat name, histograms by series and bound.
     pub(crate) metrics: BTreeMap<String, u64>,
 }
@@ -61,11 +71,13 @@ pub(crate) async fn run(
     let metrics = metrics(&envoy).await;
     let log = envoy.log();
     assert!(!log.contains("Function: proxy_on"), "a trap:\n{log}");
+    let (decisions, left_out) = decisions(&log, envoy.address("in").port());
     Observed {
         answers,
         attempts: attempts(services),
         records: records(services, &log),
-        decisions: decisions(&log, envoy.address("in").port()),
+        decisions,
+        left_out,
         metrics,
     }
 }
@@ -84,13 +96,26 @@ impl Observed {
             &other.records,
             &format!("{what}: log record"),
         );
-        let lines = self.decisions.iter().zip(&other.decisions).enumerate();
-        for (number, (chained, composed)) in lines {
-            assert_eq!(chained, composed, "{what}: decision {number}");
+        for kind in DECISIONS {
+            let (chained, composed) = (self.decided(kind), other.decided(kind));
+            let (left_out, other_left_out) = (self.left_out[kind], other.left_out[kind]);
+            if left_out + other_left_out == 0 {
+                for (number, (chained, composed)) in chained.iter().zip(&composed).enumerate() {
+                    assert_eq!(chained, composed, "{what}: {kind} {number}");
+                }
+            }
+            assert_eq!(
+                chained.len() as u64 + left_out,
+                composed.len() as u64 + other_left_out,
+                "{what}: {kind}, logged and left out"
+            );
         }
-        let (chained, composed) = (self.decisions.len(), other.decisions.len());
-        assert_eq!(chained, composed, "{what}: decisions logged");
         same(&self.metrics, &other.metrics, &format!("{what}: metric"));
+    }
+
+    fn decided(&self, kind: &str) -> Vec<&String> {
+        let lines = self.decisions.iter();
+        lines.filter(|line| line.starts_with(kind)).collect()
     }
 
     /// The sum of the metrics whose names contain all of `parts`.
@@ -259,12 +284,37 @@ fn comparable(mut record: Value) -> Value {
     record
 }
 
-/// Reasons may name the port that the listener got in this run.
-fn decisions(log: &str, port: u16) -> Vec<String> {
+/// The lines, and how many were left out. Reasons may name the port that the listener
+/// got in this run.
+fn decisions(log: &str, port: u16) -> (Vec<String>, BTreeMap<&'static str, u64>) {
+    const LEFT_OUT: &str = ",\"left_out\":";
     let named = format!("destination port {port} ");
-    json_lines(log, "{\"decision\"")
-        .map(|line| line.replace(&named, "destination port of the listener "))
-        .collect()
+    let mut left_out = BTreeMap::from(DECISIONS.map(|kind| (kind, 0)));
+    let mut add = |line: &str, count: &str| {
+        let kind = DECISIONS.iter().find(|kind| line.starts_with(**kind));
+        *left_out.get_mut(kind.unwrap()).unwrap() += count.parse::<u64>().unwrap();
+    };
+    let mut lines = Vec::new();
+    for line in json_lines(log, "{\"decision\"") {
+        let line = match line.rsplit_once(LEFT_OUT) {
+            Some((start, count)) => {
+                add(line, count.trim_end_matches('}'));
+                format!("{start}}}")
+            }
+            None => line.to_owned(),
+        };
+        lines.push(line.replace(&named, "destination port of the listener "));
+    }
+    // What no line said, the tick does.
+    for line in log.lines() {
+        for (what, kind) in [("denials", DECISIONS[1]), ("audits", DECISIONS[2])] {
+            if let Some((before, _)) = line.split_once(&format!(" {what} were left out of the log"))
+            {
+                add(kind, before.rsplit(' ').next().unwrap());
+            }
+        }
+    }
+    (lines, left_out)
 }
 
 /// What Envoy's log has from `start` on, of the lines that have it.
