@@ -32,7 +32,7 @@ fn is_plain(text: &[u8]) -> bool {
     text.iter().all(|b| matches!(b, b' '..=b'~'))
 }
 
-/// A line for a log: what [acts](acts) is written as `\u{9b}`.
+/// A line for a log: what [`acts`] is written as `\u{9b}`.
 #[cold]
 #[must_use]
 pub fn escaped(text: &str) -> String {
@@ -71,7 +71,7 @@ pub fn from_bytes(bytes: &[u8]) -> String {
     out
 }
 
-/// Appends a JSON string, quotes included, in which nothing [acts](acts); its
+/// Appends a JSON string, quotes included, in which nothing [`acts`]; its
 /// value is the text as it is.
 pub fn push_json(out: &mut String, text: &str) {
     out.push('"');

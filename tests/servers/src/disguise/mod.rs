@@ -3,7 +3,7 @@
 //!
 //! A disguise is drawn from a grammar: an opening, a detour (segments, and as many
 //! steps up), the resource, an ending; every separator, step and letter is drawn from
-//! the spellings in [`parts`]. A third of them is then changed at random places, and
+//! the spellings in `parts`. A third of them is then changed at random places, and
 //! another part is made of two by crossing them, or of one that was found before.
 
 mod corpus;

@@ -2,7 +2,7 @@
 //!
 //! A server cuts, decodes, merges and resolves a path before it looks it up,
 //! each in its own way and order. Every one of those rewritings is a
-//! [step](steps); the readings of a path are what the steps lead to, taken in
+//! step; the readings of a path are what the steps lead to, taken in
 //! any order and as often as one likes. A server that does nothing but these
 //! steps is covered, whichever of them it takes and when.
 //!
