@@ -213,9 +213,6 @@ fn is_above_one(value: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::*;
     use meshpack_sdk::encode_pairs;
 

@@ -1,8 +1,6 @@
 //! Serialized dynamic metadata, read where it lies.
 #![no_main]
 
-use std::sync::LazyLock;
-
 use libfuzzer_sys::fuzz_target;
 use meshpack_authz_policy::config::Config;
 use meshpack_authz_policy::core::described::Described;
@@ -12,7 +10,8 @@ use meshpack_authz_policy::core::request::{Attribute, Request};
 use meshpack_sdk::HeaderMap;
 use meshpack_sdk::config::parse;
 
-static POLICIES: LazyLock<PolicySet> = LazyLock::new(|| {
+thread_local! {
+    static POLICIES: PolicySet = {
     let text = br#"{"typedClaims": true, "policies": [{"metadata": {"name": "a"}, "spec": {"action": "DENY", "rules": [
       {"when": [{"key": "request.auth.claims[a]", "values": ["a", "1", "true"]}]},
       {"when": [{"key": "request.auth.claims[a][b][c]", "values": ["a*"]}]},
@@ -22,7 +21,8 @@ static POLICIES: LazyLock<PolicySet> = LazyLock::new(|| {
     parse(text, Config::read)
         .expect("a good configuration")
         .compile()
-});
+    };
+}
 
 /// Visits everything that the values lead to, to some depth.
 fn visit(value: MetaValue<'_>, depth: usize) {
@@ -50,5 +50,5 @@ fuzz_target!(|bytes: &[u8]| {
     request.attribute(Attribute::Metadata, bytes);
     let headers = HeaderMap::default();
     let request = Request::new(&headers, &request, false);
-    let _ = POLICIES.decide(&request, 0);
+    let _ = POLICIES.with(|policies| policies.decide(&request, 0));
 });

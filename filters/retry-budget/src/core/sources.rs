@@ -136,9 +136,6 @@ impl Source {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::*;
 
     const INTERVAL: Duration = Duration::from_secs(10);

@@ -83,9 +83,6 @@ fn binary(op: &str, left: &Constant, right: &Constant) -> Option<Constant> {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::*;
     use crate::cel::parse;
 
