@@ -1,4 +1,5 @@
 //! What the parts cost and say when they are one module.
 
+mod any_order;
 mod loading;
 mod schema;
