@@ -39,6 +39,11 @@ fn read_gateway(resource: &Resource<'_>) -> Option<GatewayPods> {
     let mut labels: Vec<(String, String)> =
         selector.entries().into_iter().filter_map(label).collect();
     labels.sort();
+    // Without labels it tells nothing: taken for a label set that every policy has, each
+    // would be one for gateways alone.
+    if labels.is_empty() {
+        return None;
+    }
     Some(GatewayPods {
         namespace: None,
         labels,
