@@ -135,6 +135,20 @@ fn a_namespaces_policy_acts_on_its_gateways_too_or_it_is_said() {
 }
 
 #[test]
+fn a_gateway_without_labels_takes_no_policy_from_the_sidecars() {
+    let policy = deny("shop", "b", selecting(json!({"app": "b"})), "/b*");
+    for spec in [json!({"selector": {}}), json!({})] {
+        let gateway = json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
+            "metadata": {"name": "all", "namespace": "shop"}, "spec": spec,
+        });
+        let ran = translate(&[policy.clone(), gateway], &[]);
+        let sidecars = ("shop".to_owned(), "SERVER".to_owned(), json!({"app": "b"}));
+        assert_eq!(plugins(&ran), [sidecars]);
+    }
+}
+
+#[test]
 fn a_policy_at_a_waypoint_is_not_carried_over() {
     let target = json!({"targetRefs": [{"group": "", "kind": "Service", "name": "orders"}]});
     let ran = translate(&[deny("shop", "w", target, "/admin*")], &[]);
