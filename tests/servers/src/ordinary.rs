@@ -215,7 +215,9 @@ fn base64(rng: &mut Rng) -> String {
 
 /// Any text, encoded as `encodeURIComponent` does.
 fn encoded_text(rng: &mut Rng) -> String {
-    let mut text = String::new();
+    // Dots at the beginning, alone or before what cuts a path, would be a step, which is
+    // not ordinary.
+    let mut text = String::from("z");
     for _ in 0..1 + rng.below(12) {
         text.push(match rng.below(6) {
             0 => char::from_u32(0xa0 + rng.below(0x500) as u32).unwrap_or('x'),
@@ -224,8 +226,6 @@ fn encoded_text(rng: &mut Rng) -> String {
             _ => char::from(b'a' + rng.below(26) as u8),
         });
     }
-    // Only dots would be a step, which is not ordinary.
-    text.push('z');
     let mut out = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte) {

@@ -21,7 +21,7 @@ pub(crate) use steps::clean;
 use steps::{Climb, Step, climbs};
 
 /// Readings that are tried.
-pub const MOST: usize = 96;
+pub const MOST: usize = 192;
 /// Their bytes in all.
 pub const MOST_BYTES: usize = 64 * 1024;
 
@@ -43,11 +43,7 @@ impl Readings {
     pub fn of_path(path: &[u8]) -> Self {
         let mut readings = Self::default();
         if is_plain(path) {
-            let path = match path {
-                [inner @ .., b'/'] if !inner.is_empty() => inner,
-                path => path,
-            };
-            readings.add(folded(path));
+            readings.add(folded(without_slash(path)));
         } else {
             let (full, uncovered) = unwrapped(path);
             let climbs = climbs(&full);
@@ -61,7 +57,7 @@ impl Readings {
                 readings.add(folded(path));
                 readings.close(steps::PATH, Letters::Both);
             } else {
-                readings.add(folded(path));
+                readings.add(folded(without_slash(path)));
                 readings.close(steps::PATH, Letters::Folded);
             }
         }
@@ -127,11 +123,13 @@ impl Readings {
                 let Some(next) = step(&text) else {
                     continue;
                 };
-                if letters != Letters::Kept {
-                    self.add(folded(&next));
-                }
-                if letters != Letters::Folded {
-                    self.add(next);
+                match letters {
+                    Letters::Kept => self.add(next),
+                    Letters::Folded => self.add(folded(without_slash(&next))),
+                    Letters::Both => {
+                        self.add(folded(&next));
+                        self.add(next);
+                    }
                 }
                 if self.over {
                     return;
@@ -178,6 +176,15 @@ impl Readings {
                 self.add(steps::merged(&beginning).unwrap_or(beginning));
             }
         }
+    }
+}
+
+/// Without the slash at the end, which no pattern asks for: with it every reading
+/// would be there twice.
+fn without_slash(path: &[u8]) -> &[u8] {
+    match path {
+        [inner @ .., b'/'] if !inner.is_empty() => inner,
+        path => path,
     }
 }
 
