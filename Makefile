@@ -74,11 +74,11 @@ servers: build envoy servers-tools ## Try SERVERS_CASES (20000) disguised paths 
 	SERVERS_CASES=$${SERVERS_CASES:-20000} cargo test -p meshpack-servers --test servers -- --nocapture
 
 .PHONY: mesh-tools
-mesh-tools: ## Build a Kubernetes API into the cache (Go; five minutes once)
+mesh-tools: ## Build a Kubernetes API and Istio into the cache (Go; twelve minutes once)
 	@./tests/mesh/tools/fill.sh
 
 .PHONY: mesh-test
-mesh-test: build mesh-tools ## Try every Istio manifest on a real Kubernetes API (root; ONLY=name for some)
+mesh-test: build mesh-tools ## Try every Istio manifest on a real mesh (root; ONLY=name for some)
 	@MESHPACK_MESH_TEST=1 cargo test -p meshpack-mesh --test mesh -- $(ONLY)
 
 .PHONY: demo

@@ -25,8 +25,17 @@ impl Port {
     /// # Errors
     /// There is none, or no more sockets.
     pub fn hold() -> io::Result<Self> {
+        Self::hold_at((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// Takes the port of `address`, for a network that is the test's own: elsewhere
+    /// another may have it.
+    ///
+    /// # Errors
+    /// Somebody has it already, or the address is not of this network.
+    pub fn hold_at(address: SocketAddr) -> io::Result<Self> {
         let bound = reusing()?;
-        bound.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        bound.bind(address)?;
         let address = bound.local_addr()?;
         Ok(Self {
             address,

@@ -2,19 +2,21 @@
 
 use anyhow::{Context, Result};
 use serde_json::json;
+use tokio::sync::OnceCell;
 
 use crate::kube::Kubernetes;
 use crate::manifest::Manifest;
+use crate::mesh::Mesh;
 use crate::programs::Programs;
 use crate::registry::Registry;
-
-/// The namespaces that the manifests name.
-const NAMESPACES: [&str; 3] = ["istio-system", "shop", "default"];
+use crate::shop::NAMESPACES;
 
 /// A running API and registry.
 pub struct Cluster {
     kubernetes: Kubernetes,
     registry: Registry,
+    programs: Programs,
+    mesh: OnceCell<Mesh>,
 }
 
 impl Cluster {
@@ -27,12 +29,20 @@ impl Cluster {
         Ok(Self {
             kubernetes,
             registry,
+            programs: programs.clone(),
+            mesh: OnceCell::new(),
         })
     }
 
     /// The API.
     pub fn kubernetes(&self) -> &Kubernetes {
         &self.kubernetes
+    }
+
+    /// The mesh, which is started when it is first asked for.
+    pub async fn mesh(&self) -> Result<&Mesh> {
+        let start = || Mesh::start(&self.programs, &self.kubernetes);
+        self.mesh.get_or_try_init(start).await
     }
 
     /// The registry.

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
 use crate::node::HOME;
@@ -18,30 +18,26 @@ const PORT: u16 = 6443;
 pub(crate) const CONFIG: &str = "/run/mesh/kubeconfig";
 
 /// The API of the cluster, by kubectl, as a person would.
+#[derive(Clone)]
 pub struct Kubernetes {
     programs: Programs,
-    _servers: Vec<Server>,
 }
 
 impl Kubernetes {
     pub(crate) async fn start(programs: &Programs) -> Result<Self> {
         write_keys()?;
         write_config()?;
-        let etcd = Server::start("etcd", etcd())?;
+        Server::start("etcd", etcd())?;
         let mut api = Server::start("kube-apiserver", api_server(programs))?;
         let kubernetes = Self {
             programs: programs.clone(),
-            _servers: Vec::new(),
         };
         let ready = async || {
             let asked = kubernetes.kubectl(&["get", "--raw", "/readyz"]).await;
             asked.is_ok_and(|output| output.success)
         };
         api.wait(ready).await?;
-        Ok(Self {
-            _servers: vec![etcd, api],
-            ..kubernetes
-        })
+        Ok(kubernetes)
     }
 
     /// Runs kubectl, whatever it says.
@@ -69,7 +65,20 @@ impl Kubernetes {
         self.run("kubectl", &arguments, text).await
     }
 
-    async fn run(&self, program: &str, arguments: &[&str], input: &str) -> Result<Output> {
+    /// The documents of a text, as kubectl reads them.
+    pub(crate) async fn parse(&self, yaml: &str) -> Result<Vec<Value>> {
+        let arguments = ["apply", "--dry-run=client", "-f", "-", "-ojson"];
+        let output = self.run("kubectl", &arguments, yaml).await?;
+        done("kubectl apply --dry-run", &output)?;
+        crate::settle::items(&output.stdout)
+    }
+
+    pub(crate) async fn run(
+        &self,
+        program: &str,
+        arguments: &[&str],
+        input: &str,
+    ) -> Result<Output> {
         let mut child = tokio::process::Command::from(self.programs.command(program))
             .args(arguments)
             .env("KUBECONFIG", CONFIG)
@@ -97,7 +106,7 @@ impl Kubernetes {
     }
 }
 
-fn done(what: &str, output: &Output) -> Result<()> {
+pub(crate) fn done(what: &str, output: &Output) -> Result<()> {
     if !output.success {
         bail!("{what}: {}", output.text());
     }

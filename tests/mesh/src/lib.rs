@@ -9,20 +9,33 @@
 //! - [`Cluster`] is what runs in them.
 //! - [`run`] runs scenarios on it.
 
+mod agent;
 mod cluster;
+mod inside;
+mod istiod;
 mod kube;
 mod manifest;
+mod mesh;
+mod network;
 mod node;
+mod pod;
 mod process;
 mod programs;
+mod proxy;
 mod registry;
 mod runner;
+mod settle;
+mod shop;
+pub mod tokens;
 
 pub use cluster::Cluster;
 pub use kube::Kubernetes;
 pub use manifest::Manifest;
+pub use mesh::Mesh;
 pub use node::enter;
+pub use pod::{Caller, Pod};
 pub use process::Output;
 pub use programs::{Missing, Programs};
+pub use proxy::{Chain, Proxy, Side};
 pub use registry::Registry;
 pub use runner::{Scenario, run};

@@ -147,7 +147,10 @@ fn prepare() -> Result<Programs> {
     }
     std::fs::write(
         HOSTS,
-        format!("127.0.0.1 localhost\n{NODE} registry.example.com\n"),
+        format!(
+            "127.0.0.1 localhost\n{NODE} registry.example.com\n{NODE} {}\n",
+            crate::istiod::NAME
+        ),
     )?;
     sh("mount", &["--bind", HOSTS, "/etc/hosts"])?;
     sh("ip", &["link", "set", "lo", "up"])?;
@@ -166,7 +169,7 @@ fn end_with_the_outside() {
 }
 
 /// Shows a program to users that cannot look into the home folder it lies in.
-fn show(path: &Path, name: &str) -> Result<()> {
+pub(crate) fn show(path: &Path, name: &str) -> Result<()> {
     let target = format!("{HOME}/bin/{name}");
     std::fs::File::create(&target)?;
     let source = path.to_string_lossy();

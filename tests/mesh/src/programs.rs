@@ -1,10 +1,12 @@
 //! The programs of the control planes, from the cache that `make mesh-tools` fills.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use meshpack_harness::Source;
 
 /// What a run needs and does not have, in sentences with their remedies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,28 +24,25 @@ impl fmt::Display for Missing {
     }
 }
 
-/// Built from the Go modules in `tools/`.
-const BUILT: [&str; 2] = ["kube-apiserver", "kubectl"];
-
 /// Packages of the system: the program, and the package of Debian's that has it.
-const INSTALLED: [(&str, &str); 4] = [
+const INSTALLED: [(&str, &str); 6] = [
     ("etcd", "etcd-server"),
     ("docker-registry", "docker-registry"),
     ("ip", "iproute2"),
+    ("iptables", "iptables"),
     ("setpriv", "util-linux"),
+    ("nsenter", "util-linux"),
 ];
 
-/// Files of Istio's that the API reads, beside the programs in the cache.
-const FILES: [&str; 1] = ["istio-crds.yaml"];
-
 /// Tells the copy inside the namespaces where the programs are.
-const FOLDER: &str = "MESHPACK_MESH_PROGRAMS";
+const PROGRAMS: &str = "MESHPACK_MESH_PROGRAMS";
 
-/// Where every program is.
+/// The name of the stock Envoy among the programs.
+pub(crate) const ENVOY: &str = "envoy";
+
+/// Where every program and file of the control planes is.
 #[derive(Clone, Debug)]
-pub struct Programs {
-    folder: PathBuf,
-}
+pub struct Programs(BTreeMap<String, PathBuf>);
 
 impl Programs {
     /// Looks for everything that a mesh needs.
@@ -54,56 +53,66 @@ impl Programs {
                 missing.push(format!("{program} is missing: apt-get install {package}"));
             }
         }
-        let folder = cache_folder().unwrap_or_else(|error| {
+        let mut paths = cached().unwrap_or_else(|error| {
             missing.push(format!("{error:#}"));
-            PathBuf::new()
+            BTreeMap::new()
         });
-        for file in BUILT.into_iter().chain(FILES) {
-            if !folder.join(file).is_file() {
-                missing.push(format!("{file} is not in the cache: run `make mesh-tools`"));
+        for (name, path) in &paths {
+            if !path.is_file() {
+                missing.push(format!("{name} is not in the cache: run `make mesh-tools`"));
             }
         }
+        match Source::from_env() {
+            Ok(Source::Binary(path)) => {
+                paths.insert(ENVOY.to_owned(), path);
+            }
+            Ok(Source::Container(_)) => {
+                missing.push("a mesh needs Envoy as a binary: unset ENVOY_BACKEND".to_owned());
+            }
+            Err(error) => missing.push(format!("Envoy: {error}")),
+        }
         if missing.is_empty() {
-            Ok(Self { folder })
+            Ok(Self(paths))
         } else {
             Err(Missing(missing))
         }
     }
 
     /// What `find` found, for the copy of this program that runs inside.
-    pub(crate) fn environment(&self) -> [(&'static str, &Path); 1] {
-        [(FOLDER, &self.folder)]
+    pub(crate) fn environment(&self) -> [(&'static str, String); 1] {
+        let paths = serde_json::json!(self.0).to_string();
+        [(PROGRAMS, paths)]
     }
 
     pub(crate) fn from_environment() -> Result<Self> {
-        let folder = std::env::var_os(FOLDER).with_context(|| format!("{FOLDER} is not set"))?;
-        Ok(Self {
-            folder: PathBuf::from(folder),
-        })
+        let paths = std::env::var(PROGRAMS).with_context(|| format!("{PROGRAMS} is not set"))?;
+        Ok(Self(serde_json::from_str(&paths)?))
     }
 
-    /// A program or file in the cache.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
+    /// A program or file.
+    pub(crate) fn path<'a>(&'a self, name: &'a str) -> &'a Path {
+        self.0.get(name).map_or(Path::new(name), PathBuf::as_path)
     }
 
-    /// A command that runs a program from the cache.
+    /// A command that runs a program.
     pub(crate) fn command(&self, name: &str) -> Command {
         Command::new(self.path(name))
     }
 }
 
-/// The script that fills the cache knows where it is.
-fn cache_folder() -> Result<PathBuf> {
+/// The script that fills the cache knows what there is to have, and where.
+fn cached() -> Result<BTreeMap<String, PathBuf>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/fill.sh");
     let output = Command::new("bash")
         .arg(script)
-        .arg("--where")
+        .arg("--list")
         .output()
         .context("bash does not start")?;
-    Ok(PathBuf::from(
-        String::from_utf8_lossy(&output.stdout).trim(),
-    ))
+    let text = String::from_utf8(output.stdout)?;
+    let entries = text.lines().filter_map(|line| line.split_once(' '));
+    Ok(entries
+        .map(|(name, path)| (name.to_owned(), PathBuf::from(path)))
+        .collect())
 }
 
 fn on_path(program: &str) -> bool {

@@ -5,30 +5,41 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use meshpack_harness::{Client, Request};
+use meshpack_harness::{Certificates, Client, Request};
+use serde_json::{Value, json};
 
-use crate::node::{HOME, NODE, copy_as};
+use crate::node::{HOME, NODE, copy_as, sh};
 use crate::process::Server;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// A registry that speaks plain HTTP on port 80.
+/// The authority that signed its certificate, for those who pull.
+pub(crate) const AUTHORITY: &str = "/run/mesh/registry-ca.pem";
+
+/// A registry: modules are pulled over TLS, and pushed over plain HTTP on port 80.
 pub struct Registry {
-    _server: Server,
+    _servers: [Server; 2],
+    _certificates: Certificates,
 }
 
 impl Registry {
     pub(crate) async fn start() -> Result<Self> {
-        let config = format!("{HOME}/registry.yaml");
-        std::fs::write(&config, configuration())?;
-        let mut command = Command::new("docker-registry");
-        command.args(["serve", &config]);
-        let mut server = Server::start("registry", command)?;
+        let certificates = Certificates::new()?;
+        let identity = certificates.issue(&["registry.example.com"])?;
+        std::fs::copy(certificates.authority(), AUTHORITY)?;
+        sh("chmod", &["644", AUTHORITY])?;
+        let tls = json!({"certificate": identity.certificate, "key": identity.key});
+        let mut server = serve("registry", json!({"addr": format!("{NODE}:80")}))?;
+        let address = format!("{NODE}:443");
+        let pulls = serve("registry-tls", json!({"addr": address, "tls": tls}))?;
         let client = Client::http1((NODE, 80).into());
         server
             .wait(async || client.get("/v2/").await.is_ok_and(|a| a.status == 200))
             .await?;
-        Ok(Self { _server: server })
+        Ok(Self {
+            _servers: [server, pulls],
+            _certificates: certificates,
+        })
     }
 
     /// Whether it has an image, named as in `meshpack/canary_split@sha256:…`.
@@ -71,14 +82,19 @@ async fn bundle(root: &Path, more: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn configuration() -> String {
-    let config = serde_json::json!({
+/// Two that listen differently share what they store.
+fn serve(name: &str, http: Value) -> Result<Server> {
+    let file = format!("{HOME}/{name}.yaml");
+    let config = json!({
         "version": "0.1",
         "storage": {
             "filesystem": {"rootdirectory": format!("{HOME}/registry")},
             "delete": {"enabled": true},
         },
-        "http": {"addr": format!("{NODE}:80")},
+        "http": http,
     });
-    config.to_string()
+    std::fs::write(&file, config.to_string())?;
+    let mut command = Command::new("docker-registry");
+    command.args(["serve", &file]);
+    Server::start(name, command)
 }

@@ -1,34 +1,50 @@
 #!/usr/bin/env bash
-# Fills the cache with the programs of a Kubernetes API: only what is missing, one
-# after the other, each put in place when it is whole, so that an interrupted run goes on
-# where it was. `--where` prints the cache's folder, `--missing` what is not in it.
+# Fills the cache with the programs of a mesh: only what is missing, one after the other,
+# each put in place when it is whole, so that an interrupted run goes on where it was.
+# `--list` prints what there is to have, as `name path`; `--missing` what is not there.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# What is built is decided by these files alone.
-pinned=$(cat kubernetes/go.{mod,sum} istio/go.{mod,sum} | sha256sum | cut -c1-16)
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/meshpack/mesh/$pinned
-
-# program = folder of its go.mod, and its package
+# name = folder of its go.mod, and its package. The cheap and the basic come first.
 programs=(
+    pilot-agent:istio:istio.io/istio/pilot/cmd/pilot-agent
+    pilot-discovery:istio:istio.io/istio/pilot/cmd/pilot-discovery
     kube-apiserver:kubernetes:k8s.io/kubernetes/cmd/kube-apiserver
     kubectl:kubernetes:k8s.io/kubernetes/cmd/kubectl
+    istioctl:istio:istio.io/istio/istioctl/cmd/istioctl
 )
-# file in the cache = file in Istio's module
+# name = file in Istio's module
 files=(
-    istio-crds.yaml:manifests/charts/base/files/crd-all.gen.yaml
+    istio-crds.yaml:istio:manifests/charts/base/files/crd-all.gen.yaml
+    envoy_bootstrap.json:istio:tools/packaging/common/envoy_bootstrap.json
 )
 # program = package of Debian's
-packages=(etcd:etcd-server docker-registry:docker-registry ip:iproute2)
+packages=(etcd:etcd-server docker-registry:docker-registry ip:iproute2 iptables:iptables)
+
+# What is built is decided by the module's go.mod and go.sum alone.
+declare -A folder
+for module in istio kubernetes; do
+    pinned=$(cat $module/go.{mod,sum} | sha256sum | cut -c1-12)
+    folder[$module]=${XDG_CACHE_HOME:-$HOME/.cache}/meshpack/mesh/$module-$pinned
+done
+
+list() {
+    local entry name module rest
+    for entry in "${programs[@]}" "${files[@]}"; do
+        IFS=: read -r name module rest <<< "$entry"
+        echo "$name ${folder[$module]}/$name"
+    done
+}
 
 missing() {
-    for entry in "${programs[@]}" "${files[@]}"; do
-        [ -e "$cache/${entry%%:*}" ] || echo "${entry%%:*}"
+    local name path
+    list | while read -r name path; do
+        [ -e "$path" ] || echo "$name"
     done
 }
 
 case "${1:-}" in
-    --where) echo "$cache"; exit ;;
+    --list) list; exit ;;
     --missing) missing; exit ;;
 esac
 
@@ -51,35 +67,37 @@ fi
 
 todo=$(missing)
 if [ -z "$todo" ]; then
-    say "nothing is missing in $cache"
+    say "nothing is missing"
     exit
 fi
 if ! command -v go > /dev/null 2>&1; then
     echo "mesh-tools: go is missing: install Go 1.26 or later to build" $todo >&2
     exit 1
 fi
-mkdir -p "$cache"
+mkdir -p "${folder[@]}"
 # Two runs at once would build the same things twice.
-exec 9> "$cache.lock"
+exec 9> "${folder[istio]%/*}/lock"
 flock 9
-trap 'rm -rf "$cache"/*.new' EXIT
+trap 'for one in "${folder[@]}"; do rm -rf "$one"/*.new; done' EXIT
 
 # Without debug information: a tenth less to compile, and files of half the size.
 export CGO_ENABLED=0 GOFLAGS=-mod=readonly
 jobs=${MESH_TOOLS_JOBS:-$(nproc)}
 for entry in "${programs[@]}"; do
     IFS=: read -r program module package <<< "$entry"
-    [ -e "$cache/$program" ] && continue
+    target=${folder[$module]}/$program
+    [ -e "$target" ] && continue
     say "building $program ($(wc -w <<< "$(missing)") left; minutes each on two cores)"
     (cd "$module" && go build -p "$jobs" -trimpath -gcflags=all=-dwarf=false \
-        -ldflags='-s -w' -o "$cache/$program.new" "$package")
-    mv "$cache/$program.new" "$cache/$program"
+        -ldflags='-s -w' -o "$target.new" "$package")
+    mv "$target.new" "$target"
 done
 
 # Read, not built: `download` checks it against go.sum.
 source=$(cd istio && go mod download -json istio.io/istio | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
 for entry in "${files[@]}"; do
-    install -m 644 "$source/${entry#*:}" "$cache/${entry%%:*}.new"
-    mv "$cache/${entry%%:*}.new" "$cache/${entry%%:*}"
+    IFS=: read -r name module path <<< "$entry"
+    install -m 644 "$source/$path" "${folder[$module]}/$name.new"
+    mv "${folder[$module]}/$name.new" "${folder[$module]}/$name"
 done
-say "done, in $cache"
+say "done"

@@ -47,7 +47,15 @@ impl Upstream {
         name: impl Into<String>,
         script: impl Into<Script>,
     ) -> io::Result<Self> {
-        let port = Port::hold()?;
+        Self::start_at(Port::hold()?, name, script).await
+    }
+
+    /// Starts an upstream on a port that is held.
+    pub async fn start_at(
+        port: Port,
+        name: impl Into<String>,
+        script: impl Into<Script>,
+    ) -> io::Result<Self> {
         let listener = port.listen()?;
         let shared = Arc::new(Shared::new(name.into(), script.into()));
         let server = tokio::spawn(serve::accept(listener, shared.clone()));

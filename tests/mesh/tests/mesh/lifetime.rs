@@ -1,7 +1,7 @@
 //! A run that is killed in the middle leaves no process and no network behind.
 //!
 //! Another run is started inside this one's namespaces, where everything that it makes can
-//! be seen, and killed while its control plane starts.
+//! be seen, and killed while its mesh starts.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -60,17 +60,23 @@ pub(crate) async fn a_killed_run_leaves_nothing(_: &Cluster) -> Result<()> {
     ensure!(before.strangers.is_empty(), "{before:?}");
     for signal in ["INT", "TERM", "KILL"] {
         let mut run = Command::new(std::env::current_exe()?)
-            .arg("no-scenario-has-this-name")
+            .arg("identity::")
             .env_remove("MESHPACK_MESH_ROLE")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
         let servers = |world: &World| {
-            let started = world.strangers.iter().filter(|one| {
-                one.contains("etcd") || one.contains("kube-apiserver") || one.contains("registry")
-            });
-            started.count() >= 3 && world.networks.len() > before.networks.len()
+            let runs = |name: &str| world.strangers.iter().any(|one| one.contains(name));
+            let servers = [
+                "etcd",
+                "kube-apiserver",
+                "registry",
+                "pilot-discovery",
+                "envoy",
+            ];
+            // Its own network, and a pod's at least.
+            servers.into_iter().all(runs) && world.networks.len() > before.networks.len() + 1
         };
         wait("the other run does not start", servers).await?;
         let number = run.id().to_string();
