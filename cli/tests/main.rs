@@ -16,6 +16,7 @@ mod mesh_manifests;
 mod registry;
 mod stats_tags;
 mod translate;
+mod translate_attachment;
 mod translate_docs;
 mod translate_losses;
 mod translate_places;

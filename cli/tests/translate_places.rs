@@ -126,7 +126,7 @@ fn a_namespaces_policy_acts_on_its_gateways_too_or_it_is_said() {
     let said = translate(std::slice::from_ref(&policy), &option);
     assert_eq!(said.code, 0, "{}", said.err);
     let labels = json!({"app": "edge", "istio": "ingress"});
-    let gateway = ("istio-system".to_owned(), "CLIENT".to_owned(), labels);
+    let gateway = ("ingress".to_owned(), "CLIENT".to_owned(), labels);
     assert_eq!(plugins(&said), [sidecars, gateway]);
 
     // Another namespace's policy does not reach it.
@@ -323,7 +323,13 @@ fn a_policy_about_ports_is_lost_to_a_listener_with_another_port() {
     let mut policy = deny("shop", "b", selecting(json!({"app": "b"})), "/b*");
     for (field, value) in [("ports", json!(["8080"])), ("notPorts", json!(["9090"]))] {
         policy["spec"]["rules"] = json!([{"to": [{"operation": {field: value}}]}]);
-        assert_eq!(translate(std::slice::from_ref(&policy), &[]).code, 0);
+        // A filter sees requests alone, and nobody says that the port has requests.
+        let unsaid = translate(std::slice::from_ref(&policy), &[]);
+        assert_eq!(unsaid.code, 1);
+        assert!(unsaid.err.contains("--http-port"), "{}", unsaid.err);
+        let port = value[0].as_str().unwrap();
+        let said = translate(std::slice::from_ref(&policy), &["--http-port", port]);
+        assert_eq!(said.code, 0, "{}", said.err);
         let ran = translate(std::slice::from_ref(&policy), &["--to", "envoy"]);
         assert_eq!(ran.code, 1, "{field}");
         assert!(
@@ -395,4 +401,33 @@ fn held(value: &Value, file: &str) -> usize {
         count += items.iter().map(|child| held(child, file)).sum::<usize>();
     }
     count
+}
+
+/// Which trust domain a policy means is the mesh's business.
+#[test]
+fn a_principal_of_the_mesh_needs_its_trust_domain() {
+    let of = |principal: &str, field: &str| {
+        let mut policy = deny("shop", "p", selecting(json!({"app": "b"})), "/b*");
+        policy["spec"]["rules"] = match field {
+            "principals" => json!([{"from": [{"source": {field: [principal]}}]}]),
+            key => json!([{"when": [{"key": key, "notValues": [principal]}]}]),
+        };
+        policy
+    };
+    for field in ["principals", "source.principal"] {
+        let local = of("cluster.local/ns/web/sa/bad", field);
+        for target in ["wasmplugin", "envoy"] {
+            let unsaid = translate(std::slice::from_ref(&local), &["--to", target]);
+            assert_eq!(unsaid.code, 1, "{field} to {target}");
+            assert!(unsaid.err.contains("--trust-domain"), "{}", unsaid.err);
+            let words = ["--to", target, "--trust-domain", "mesh.example"];
+            let said = translate(std::slice::from_ref(&local), &words);
+            assert_eq!(said.code, 0, "{}", said.err);
+            let domain = said.out.lines().find(|line| line.contains("trustDomain"));
+            assert!(domain.unwrap().contains("mesh.example"), "{field}");
+        }
+        // Another one is meant as it is written.
+        let named = of("mesh.example/ns/web/sa/bad", field);
+        assert_eq!(translate(std::slice::from_ref(&named), &[]).code, 0);
+    }
 }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use meshpack_sdk::config::Node;
 
-use super::model::attachment::{GatewayPods, Gateways};
+use super::model::attachment::{GatewayPods, Layout};
 use crate::json::object;
 
 /// What comes out.
@@ -55,6 +55,17 @@ pub(super) struct Options {
     /// others than the Gateway resources among the files.
     #[arg(long, value_name = "NAMESPACE/KEY=VALUE,…")]
     pub(super) gateway: Vec<Gateway>,
+    /// Istio's root namespace, whose policies and plugins concern all namespaces.
+    #[arg(long, value_name = "NAME", default_value = "istio-system")]
+    pub(super) root_namespace: String,
+    /// The mesh's trust domain, the first part of every principal. Istio takes
+    /// cluster.local in a policy for it, whatever it is.
+    #[arg(long, value_name = "DOMAIN")]
+    pub(super) trust_domain: Option<String>,
+    /// A port of the workloads that speaks HTTP; all if every port does. A filter sees
+    /// no other connections, and Istio's policies hold for all. May be repeated.
+    #[arg(long, value_name = "PORT")]
+    pub(super) http_port: Vec<HttpPort>,
     /// What Consul does with calls that no intention is about (its ACL default policy).
     #[arg(long, value_enum, default_value = "deny")]
     pub(super) consul_default: ConsulDefault,
@@ -94,16 +105,49 @@ impl FromStr for Gateway {
 }
 
 impl Options {
-    /// What they say about gateways. Whoever names one has named all.
-    pub(super) fn gateways(&self) -> Gateways {
-        let pods = self.gateway.iter().filter_map(|gateway| match gateway {
-            Gateway::None => None,
-            Gateway::Pods(pods) => Some(pods.clone()),
-        });
-        Gateways {
-            pods: pods.collect(),
+    /// What they say about the mesh. Whoever names a gateway has named all.
+    pub(super) fn layout(&self) -> Layout {
+        let mut layout = Layout {
+            root: self.root_namespace.clone(),
+            gateways: Vec::new(),
             complete: !self.gateway.is_empty(),
+        };
+        for gateway in &self.gateway {
+            if let Gateway::Pods(pods) = gateway {
+                layout.add_gateway(pods.clone());
+            }
         }
+        layout
+    }
+}
+
+/// Ports that speak HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HttpPort {
+    All,
+    Port(u16),
+}
+
+impl FromStr for HttpPort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        let port = text.parse().ok().filter(|port| *port > 0);
+        port.map(Self::Port)
+            .ok_or_else(|| "use a port from 1 to 65535, or all".to_owned())
+    }
+}
+
+impl Options {
+    /// Whether a port, as a policy writes it, is known to speak HTTP.
+    pub(super) fn is_http(&self, port: &str) -> bool {
+        self.http_port.iter().any(|known| match known {
+            HttpPort::All => true,
+            HttpPort::Port(number) => port.parse() == Ok(*number),
+        })
     }
 }
 

@@ -7,7 +7,7 @@
 
 use meshpack_sdk::config::Node;
 
-use super::{ISTIO_ROOT, Scope};
+use super::Scope;
 use crate::json::{self, object};
 
 /// Pods that are a gateway, by their labels.
@@ -18,121 +18,222 @@ pub(crate) struct GatewayPods {
     pub(crate) labels: Vec<(String, String)>,
 }
 
-/// What is known about the gateways of a mesh.
-#[derive(Debug, Default)]
-pub(crate) struct Gateways {
-    /// Named on the command line or by a Gateway resource.
-    pub(crate) pods: Vec<GatewayPods>,
+/// What is known about a mesh beside its resources.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// Istio's root namespace, whose policies and plugins concern every namespace.
+    pub(crate) root: String,
+    /// Gateways, named on the command line or by a resource.
+    pub(crate) gateways: Vec<GatewayPods>,
     /// Whether there are no others.
     pub(crate) complete: bool,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self {
+            root: "istio-system".to_owned(),
+            gateways: Vec::new(),
+            complete: false,
+        }
+    }
 }
 
 /// Where a policy acts.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Places {
     pub(crate) sidecars: bool,
-    /// The selectors of the gateways, as [`Scope::selector`] has them.
-    pub(crate) gateways: Vec<(String, Node)>,
+    /// Gateways, each a scope for a plugin.
+    pub(crate) gateways: Vec<Scope>,
     /// What else it acts on, as far as can be told, that no plugin here reaches.
     pub(crate) unreached: Option<String>,
 }
 
-impl Gateways {
+impl Layout {
+    /// Learns of gateways, unless it knows them already.
+    pub(crate) fn add_gateway(&mut self, pods: GatewayPods) {
+        let known = |other: &GatewayPods| {
+            other.labels == pods.labels
+                && (other.namespace == pods.namespace || pods.namespace.is_none())
+        };
+        if !self.gateways.iter().any(known) {
+            // One that may be anywhere is now known to be here.
+            self.gateways
+                .retain(|other| other.labels != pods.labels || other.namespace.is_some());
+            self.gateways.push(pods);
+        }
+    }
+
+    /// Learns of the gateways that policies themselves name.
+    pub(crate) fn learn_from<'s>(&mut self, scopes: impl Iterator<Item = &'s Scope>) {
+        for scope in scopes {
+            let named = scope.gateway_targets();
+            let by_target = named.is_some();
+            let labels = named.unwrap_or_else(|| {
+                let labels = scope.labels();
+                if says_gateway(&labels) {
+                    vec![labels]
+                } else {
+                    Vec::new()
+                }
+            });
+            let anywhere = scope.namespace == self.root && !by_target;
+            for labels in labels {
+                self.add_gateway(GatewayPods {
+                    namespace: (!anywhere).then(|| scope.namespace.clone()),
+                    labels,
+                });
+            }
+        }
+    }
+
     /// Where a policy of this scope acts, by Istio's rules.
     pub(crate) fn places(&self, scope: &Scope) -> Places {
         match &scope.selector {
-            Some((key, targets)) if key != "selector" => places_of_targets(key, targets),
+            Some((key, targets)) if key != "selector" => places_of_targets(scope, targets),
             _ => self.places_of_labels(scope),
         }
     }
 
     fn places_of_labels(&self, scope: &Scope) -> Places {
         let labels = scope.labels();
-        if says_gateway(&labels)
+        let is_gateways = says_gateway(&labels)
             || self
-                .pods
+                .gateways
                 .iter()
-                .any(|pods| is_within(&pods.labels, &labels))
-        {
-            return Places {
-                sidecars: false,
-                gateways: scope.selector.clone().into_iter().collect(),
-                unreached: None,
+                .any(|pods| is_within(&pods.labels, &labels));
+        let mut gateways: Vec<Scope> = Vec::new();
+        for pods in &self.gateways {
+            let Some(namespace) = self.meeting_place(scope, pods) else {
+                continue;
             };
-        }
-        let reached = self.pods.iter().filter(|pods| {
-            let near = scope.namespace == ISTIO_ROOT
-                || pods
-                    .namespace
-                    .as_ref()
-                    .is_none_or(|at| *at == scope.namespace);
-            near && is_within(&labels, &pods.labels)
-        });
-        let mut gateways: Vec<(String, Node)> = Vec::new();
-        for pods in reached {
-            let selector = ("selector".to_owned(), selector(&pods.labels));
-            if !gateways.contains(&selector) {
-                gateways.push(selector);
+            // The labels that pods have which both select.
+            let both = if is_within(&labels, &pods.labels) || labels.is_empty() {
+                pods.labels.clone()
+            } else if is_within(&pods.labels, &labels) {
+                labels.clone()
+            } else {
+                continue;
+            };
+            let place = Scope::by_labels(namespace, &both);
+            if !gateways.contains(&place) {
+                gateways.push(place);
             }
         }
+        if is_gateways && gateways.is_empty() {
+            gateways.push(Scope::by_labels(&scope.namespace, &labels));
+        }
         let of_all = labels.is_empty() && !self.complete;
-        let whose = if scope.namespace == ISTIO_ROOT {
+        let whose = if scope.namespace == self.root {
             "every namespace".to_owned()
         } else {
             format!("the namespace {}", scope.namespace)
         };
         Places {
-            sidecars: true,
+            sidecars: !is_gateways,
             gateways,
             unreached: of_all.then(|| {
                 format!("acts on gateways in {whose} too, which load no plugin for sidecars; the files do not say where gateways run: name them with --gateway NAMESPACE/KEY=VALUE, or say --gateway none if there are no more than the Gateway resources here")
             }),
         }
     }
+
+    /// The namespace for a plugin that reaches what both select; none if nothing can be both.
+    fn meeting_place<'s>(&self, scope: &'s Scope, pods: &'s GatewayPods) -> Option<&'s str> {
+        match &pods.namespace {
+            Some(namespace) if scope.namespace == self.root => Some(namespace),
+            Some(namespace) => (*namespace == scope.namespace).then_some(namespace.as_str()),
+            None => Some(&scope.namespace),
+        }
+    }
+
+    /// Whether whatever `other` selects is selected by `one`, too.
+    pub(crate) fn covers(&self, one: &Scope, other: &Scope) -> bool {
+        let ported = one.port.is_none() || one.port == other.port;
+        ported && self.covers_pods(one, other)
+    }
+
+    /// The same, whatever the port.
+    pub(crate) fn covers_pods(&self, one: &Scope, other: &Scope) -> bool {
+        let near = one.namespace == other.namespace || one.namespace == self.root;
+        let labels = other.labels();
+        near && one.labels().iter().all(|label| labels.contains(label))
+    }
+
+    /// Whether there may be workloads, and ports of theirs, that both select.
+    pub(crate) fn may_meet(&self, one: &Scope, other: &Scope) -> bool {
+        let near = one.namespace == other.namespace
+            || one.namespace == self.root
+            || other.namespace == self.root;
+        let ported = one.port.is_none() || other.port.is_none() || one.port == other.port;
+        let labels = other.labels();
+        let apart = one.labels().iter().any(|(key, value)| {
+            labels
+                .iter()
+                .any(|(name, text)| name == key && text != value)
+        });
+        near && ported && !apart
+    }
 }
 
 /// `targetRefs` name gateways, or what waypoints serve.
-fn places_of_targets(key: &str, targets: &Node) -> Places {
-    let kinds: Vec<&str> = match targets {
-        Node::List(items) => items.iter().filter_map(kind_of_target).collect(),
-        one => kind_of_target(one).into_iter().collect(),
+fn places_of_targets(scope: &Scope, targets: &Node) -> Places {
+    let items = match targets {
+        Node::List(items) => items.as_slice(),
+        one => std::slice::from_ref(one),
     };
-    let others = kinds.iter().find(|kind| **kind != "Gateway");
+    let other = items
+        .iter()
+        .filter_map(|target| text_of(target, "kind"))
+        .find(|kind| *kind != "Gateway");
+    let gateways = scope.gateway_targets().unwrap_or_default();
     Places {
         sidecars: false,
-        gateways: vec![(key.to_owned(), targets.clone())],
-        unreached: others.map(|kind| {
+        gateways: gateways
+            .iter()
+            .map(|labels| Scope::by_labels(&scope.namespace, labels))
+            .collect(),
+        unreached: other.map(|kind| {
             format!("a policy for a {kind} acts at a waypoint, where no plugin was tried: leave it with Istio")
         }),
     }
 }
 
-fn kind_of_target(target: &Node) -> Option<&str> {
-    let Node::Object(entries) = target else {
+fn text_of<'n>(node: &'n Node, key: &str) -> Option<&'n str> {
+    let Node::Object(entries) = node else {
         return None;
     };
-    match entries.iter().find(|(key, _)| key == "kind")? {
-        (_, Node::String(kind)) => Some(kind),
+    match entries.iter().find(|(name, _)| name == key)? {
+        (_, Node::String(text)) => Some(text),
         _ => None,
     }
 }
+
+/// The label by which the pods of a Gateway of the Gateway API are known.
+pub(crate) const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 
 /// Labels that only gateways carry: those of Istio's charts, and those that a Gateway
 /// of the Gateway API gives its pods.
 fn says_gateway(labels: &[(String, String)]) -> bool {
     labels.iter().any(|(key, value)| match key.as_str() {
-        "istio" => value.ends_with("gateway"),
-        "gateway.networking.k8s.io/gateway-name" | "gateway.istio.io/managed" => true,
+        // Istio's charts give it to gateways, and to the control plane.
+        "istio" => value != "pilot" && value != "istiod",
+        "app" => {
+            let of_chart = value.strip_prefix("istio-").unwrap_or_default();
+            of_chart.contains("gateway") || of_chart == "ingress" || of_chart == "egress"
+        }
+        GATEWAY_NAME | "gateway.istio.io/managed" => true,
         _ => false,
     })
 }
 
 /// Whether all of `some` are among `more`; no labels are among none.
 fn is_within(some: &[(String, String)], more: &[(String, String)]) -> bool {
-    !more.is_empty() && some.iter().all(|label| more.contains(label))
+    !more.is_empty() && !some.is_empty() && some.iter().all(|label| more.contains(label))
 }
 
-fn selector(labels: &[(String, String)]) -> Node {
+/// `{matchLabels: …}`
+pub(crate) fn selector(labels: &[(String, String)]) -> Node {
     let text = |(key, value): &(String, String)| (key.clone(), Node::String(value.clone()));
     object([("matchLabels", object(labels.iter().map(text)))])
 }
@@ -140,9 +241,16 @@ fn selector(labels: &[(String, String)]) -> Node {
 impl Scope {
     /// The labels that it selects by, sorted; none for a whole namespace.
     pub(crate) fn labels(&self) -> Vec<(String, String)> {
-        let mut labels: Vec<(String, String)> = super::labels(&self.selector)
-            .into_iter()
-            .flatten()
+        let Some((_, Node::Object(selector))) = &self.selector else {
+            return Vec::new();
+        };
+        let Some((_, Node::Object(entries))) =
+            selector.iter().find(|(key, _)| key == "matchLabels")
+        else {
+            return Vec::new();
+        };
+        let mut labels: Vec<(String, String)> = entries
+            .iter()
             .filter_map(|(key, value)| match value {
                 Node::String(value) => Some((key.clone(), value.clone())),
                 _ => None,
@@ -166,23 +274,34 @@ impl Scope {
         }
     }
 
-    /// Whether whatever `other` selects is selected by this, too.
-    pub(crate) fn covers(&self, other: &Self) -> bool {
-        let near = self.namespace == other.namespace || self.namespace == ISTIO_ROOT;
-        let of_targets = |scope: &Self| {
-            scope
-                .selector
-                .as_ref()
-                .is_some_and(|(key, _)| key != "selector")
+    /// Workloads of a namespace with these labels; all of them if there are none.
+    pub(crate) fn by_labels(namespace: &str, labels: &[(String, String)]) -> Self {
+        Self {
+            name: String::new(),
+            namespace: namespace.to_owned(),
+            selector: (!labels.is_empty()).then(|| ("selector".to_owned(), selector(labels))),
+            port: None,
+        }
+    }
+
+    /// The labels of each Gateway that `targetRefs` name.
+    fn gateway_targets(&self) -> Option<Vec<Vec<(String, String)>>> {
+        let (key, targets) = self.selector.as_ref()?;
+        if key == "selector" {
+            return None;
+        }
+        let items = match targets {
+            Node::List(items) => items.as_slice(),
+            one => std::slice::from_ref(one),
         };
-        let selected = if of_targets(self) || of_targets(other) {
-            self.selector == other.selector
-        } else {
-            let labels = other.labels();
-            self.labels().iter().all(|label| labels.contains(label))
-        };
-        let ported = self.port.is_none() || self.port == other.port;
-        near && selected && ported
+        let gateways = items
+            .iter()
+            .filter(|target| text_of(target, "kind") == Some("Gateway"));
+        let labels = gateways.filter_map(|target| {
+            let name = text_of(target, "name")?;
+            Some(vec![(GATEWAY_NAME.to_owned(), name.to_owned())])
+        });
+        Some(labels.collect())
     }
 }
 
@@ -287,14 +406,15 @@ mod tests {
     /// Namespace and labels.
     type Pods<'a> = (Option<&'a str>, &'a [(&'a str, &'a str)]);
 
-    fn gateways(complete: bool, pods: &[Pods<'_>]) -> Gateways {
+    fn gateways(complete: bool, pods: &[Pods<'_>]) -> Layout {
         let pods = pods.iter().map(|(namespace, labels)| GatewayPods {
             namespace: namespace.map(str::to_owned),
             labels: scope("", labels).labels(),
         });
-        Gateways {
-            pods: pods.collect(),
+        Layout {
+            gateways: pods.collect(),
             complete,
+            ..Layout::default()
         }
     }
 
@@ -327,6 +447,8 @@ mod tests {
                 1,
             ),
             (&known, scope("ingress", &[("app", "edge")]), true, 1),
+            (&none, scope("x", &[("app", "istio-ingress")]), false, 1),
+            (&none, scope("x", &[("istio", "pilot")]), true, 0),
             (&known, scope("ingress", &[("app", "orders")]), true, 0),
             (&known, scope("ingress", &[]), true, 1),
             (&known, scope("shop", &[]), true, 0),
@@ -371,7 +493,7 @@ mod tests {
                 selector: target(kind),
                 ..scope("shop", &[])
             };
-            let places = Gateways::default().places(&scope);
+            let places = Layout::default().places(&scope);
             assert!(!places.sidecars);
             assert_eq!(places.unreached.is_none(), reached, "{kind}");
         }

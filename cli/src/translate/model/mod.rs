@@ -1,12 +1,13 @@
 //! What all source systems say, in the words of none of them.
 
+pub(crate) mod acting;
 pub(crate) mod attachment;
 pub(crate) mod policy;
 pub(crate) mod traffic;
 
 use meshpack_sdk::config::Node;
 
-use attachment::Gateways;
+use attachment::Layout;
 use policy::Guard;
 use traffic::{Backend, Routes};
 
@@ -19,8 +20,8 @@ pub(crate) struct Mesh {
     pub(crate) backends: Vec<Backend>,
     /// Who may call workloads.
     pub(crate) guards: Vec<Guard>,
-    /// What is known about gateways, whose proxies load other plugins than sidecars.
-    pub(crate) gateways: Gateways,
+    /// Where its proxies are, and which of them are gateways.
+    pub(crate) layout: Layout,
     /// What workloads report.
     pub(crate) telemetry: Vec<Telemetry>,
     /// Istio resources that go on working beside the plugins.
@@ -67,39 +68,4 @@ pub(crate) struct Scope {
     pub(crate) selector: Option<(String, Node)>,
     /// Only requests to this port.
     pub(crate) port: Option<u16>,
-}
-
-/// Istio's root namespace, whose policies concern every namespace.
-pub(crate) const ISTIO_ROOT: &str = "istio-system";
-
-impl Scope {
-    /// Whether there may be workloads that both select.
-    pub(crate) fn may_meet(&self, other: &Self) -> bool {
-        let near = self.namespace == other.namespace
-            || self.namespace == ISTIO_ROOT
-            || other.namespace == ISTIO_ROOT;
-        near && !are_disjoint(&self.selector, &other.selector)
-    }
-}
-
-/// Selectors that ask for different values of one label select no workload both.
-fn are_disjoint(one: &Option<(String, Node)>, other: &Option<(String, Node)>) -> bool {
-    let (Some(one), Some(other)) = (labels(one), labels(other)) else {
-        return false;
-    };
-    one.iter().any(|(key, value)| {
-        other
-            .iter()
-            .any(|(name, text)| name == key && text != value)
-    })
-}
-
-fn labels(selector: &Option<(String, Node)>) -> Option<&Vec<(String, Node)>> {
-    let (_, Node::Object(selector)) = selector.as_ref()? else {
-        return None;
-    };
-    match selector.iter().find(|(key, _)| key == "matchLabels")? {
-        (_, Node::Object(labels)) => Some(labels),
-        _ => None,
-    }
 }

@@ -13,14 +13,37 @@ use crate::translate::ledger::Spot;
 #[derive(Debug)]
 pub(crate) struct Guard {
     pub(crate) scope: Scope,
-    /// AuthorizationPolicy resources.
-    pub(crate) policies: Vec<Node>,
-    /// Whether a policy asks who the client is, so that Envoy must do TLS.
-    pub(crate) needs_identity: bool,
-    /// Whether a policy asks for the TCP peer's address.
-    pub(crate) needs_peer_address: bool,
+    pub(crate) policies: Vec<Acting>,
+    /// Workloads within the scope that have rules of their own instead.
+    pub(crate) except: Vec<Scope>,
+    /// Whether it acts on gateways that the scope selects, as Istio's policies do.
+    pub(crate) at_gateways: bool,
     /// Where it was written.
     pub(crate) spot: Option<Spot>,
+}
+
+/// A policy, and what must be known to give it to a proxy.
+#[derive(Debug, Clone)]
+pub(crate) struct Acting {
+    /// An AuthorizationPolicy without a selector.
+    pub(crate) node: Node,
+    /// An ALLOW policy in force: what it does not allow is denied unless another allows it.
+    pub(crate) allows: bool,
+    /// Whether it asks who the client is, so that Envoy must do TLS.
+    pub(crate) needs_identity: bool,
+    /// Whether it asks for the TCP peer's address.
+    pub(crate) needs_peer_address: bool,
+}
+
+impl From<&Policy> for Acting {
+    fn from(policy: &Policy) -> Self {
+        Self {
+            node: policy.to_node(),
+            allows: true,
+            needs_identity: policy.needs_identity(),
+            needs_peer_address: policy.needs_peer_address(),
+        }
+    }
 }
 
 /// An ALLOW policy: it lets in what it matches, and without rules nobody.

@@ -143,7 +143,7 @@ impl Context<'_> {
 /// Reads all resources; afterwards nothing is left unread and unreported.
 pub(super) fn read(resources: &[Resource<'_>], cx: &Context<'_>) -> Mesh {
     let mut mesh = Mesh {
-        gateways: cx.options.gateways(),
+        layout: cx.options.layout(),
         ..Mesh::default()
     };
     istio::read(&of(resources, System::Istio), cx, &mut mesh);
@@ -159,6 +159,13 @@ pub(super) fn read(resources: &[Resource<'_>], cx: &Context<'_>) -> Mesh {
         resource.field.skip("status");
         resource.field.close();
     }
+    let Mesh { layout, guards, .. } = &mut mesh;
+    layout.learn_from(
+        guards
+            .iter()
+            .filter(|guard| guard.at_gateways)
+            .map(|guard| &guard.scope),
+    );
     mesh.make_names_unique();
     mesh
 }

@@ -11,10 +11,9 @@ use super::{budget, duration, integer, split, text};
 use crate::filters::Filter;
 use crate::json::object;
 use crate::translate::ledger::Ledger;
-use crate::translate::model::attachment::{Gateways, plugin_name};
-use crate::translate::model::policy::Guard;
+use crate::translate::model::acting::{self, Mark, Plan, Planned, Side};
 use crate::translate::model::traffic::{Backend, Outlier, Routes};
-use crate::translate::model::{ISTIO_ROOT, Mesh, Scope};
+use crate::translate::model::{Mesh, Scope};
 use crate::translate::options::Options;
 
 /// All resources, plugins first.
@@ -45,10 +44,15 @@ pub(crate) fn resources(mesh: &Mesh, options: &Options, ledger: &Ledger) -> Vec<
             plugins.push(Plugin::outbound(Filter::RetryBudget, scope, config, 10).node(options));
         }
     }
-    for guard in &mesh.guards {
-        plugins.extend(authz(guard, &mesh.gateways, options, ledger));
+    let plan = acting::plan(&mesh.guards, &mesh.layout);
+    for (spot, what) in &plan.unreached {
+        if let Some(spot) = spot {
+            ledger.lost(spot, what);
+        }
     }
-    plugins.extend(peer_addresses(mesh));
+    plugins.extend(plan.plugins.iter().map(|planned| authz(planned, options)));
+    plugins.extend(peer_addresses(&plan, &mesh.layout.root));
+    plugins.extend(plan.marks.iter().map(mark));
     for telemetry in &mesh.telemetry {
         let plugin = Plugin {
             filter: Filter::Telemetry,
@@ -134,94 +138,107 @@ impl Plugin {
     }
 }
 
-/// A plugin for sidecars, and one for each gateway that the policies act on.
-fn authz(guard: &Guard, gateways: &Gateways, options: &Options, ledger: &Ledger) -> Vec<Node> {
-    let mut entries = vec![("policies", Node::List(guard.policies.clone()))];
-    if guard.needs_peer_address {
+fn authz(planned: &Planned, options: &Options) -> Node {
+    let mut entries = Vec::new();
+    if planned.needs_peer_address {
         let filter_state = object([("filterState", text(PEER_ADDRESS))]);
-        entries.insert(0, ("directRemoteIp", filter_state));
+        entries.push(("directRemoteIp", filter_state));
     }
-    let config = object(entries);
-    let plugin = |scope: Scope, mode: &'static str| {
-        let plugin = Plugin {
-            filter: Filter::AuthzPolicy,
-            scope,
-            config: config.clone(),
-            priority: None,
-            mode: Some(mode),
-        };
-        plugin.node(options)
+    let domain = options.trust_domain.as_ref();
+    entries.extend(domain.map(|domain| ("trustDomain", text(domain))));
+    entries.push(("policies", Node::List(planned.policies.clone())));
+    let mode = match planned.side {
+        Side::Inbound => "SERVER",
+        Side::Gateway => "CLIENT",
     };
-    let places = gateways.places(&guard.scope);
-    if let (Some(unreached), Some(spot)) = (places.unreached, &guard.spot) {
-        ledger.lost(spot, unreached);
-    }
-    let mut plugins = Vec::new();
-    if places.sidecars {
-        plugins.push(plugin(guard.scope.clone(), "SERVER"));
-    }
-    for selector in places.gateways {
-        // A policy for a gateway alone keeps its name.
-        let selector = Some(selector);
-        let name = if selector == guard.scope.selector {
-            guard.scope.name.clone()
-        } else {
-            plugin_name(&format!("{}-at", guard.scope.name), &selector)
-        };
-        let scope = Scope {
-            name,
-            selector,
-            ..guard.scope.clone()
-        };
-        plugins.push(plugin(scope, "CLIENT"));
-    }
-    plugins
+    let plugin = Plugin {
+        filter: Filter::AuthzPolicy,
+        scope: planned.scope.clone(),
+        config: object(entries),
+        priority: None,
+        mode: Some(mode),
+    };
+    plugin.node(options)
 }
 
 /// What publishes the TCP peer's address where a policy asks for it: without it such
 /// a policy refuses every request that it looks at. One for each namespace and side,
 /// as two on one proxy would be one too many.
-fn peer_addresses(mesh: &Mesh) -> Vec<Node> {
-    let mut places: BTreeSet<(&str, &str)> = BTreeSet::new();
-    for guard in mesh.guards.iter().filter(|guard| guard.needs_peer_address) {
-        let namespace = guard.scope.namespace.as_str();
-        let at = mesh.gateways.places(&guard.scope);
-        if at.sidecars {
-            places.insert((namespace, "SIDECAR_INBOUND"));
-        }
-        if !at.gateways.is_empty() {
-            places.insert((namespace, "GATEWAY"));
-        }
-    }
-    let everywhere = |side: &str| places.contains(&(ISTIO_ROOT, side));
+fn peer_addresses(plan: &Plan, root: &str) -> Vec<Node> {
+    let asking = plan
+        .plugins
+        .iter()
+        .filter(|planned| planned.needs_peer_address);
+    let places: BTreeSet<(&str, Side)> = asking
+        .map(|planned| (planned.scope.namespace.as_str(), planned.side))
+        .collect();
+    let everywhere = |side: Side| places.contains(&(root, side));
     let needed = places
         .iter()
-        .filter(|(namespace, side)| *namespace == ISTIO_ROOT || !everywhere(side));
-    needed
-        .map(|(namespace, side)| peer_address(namespace, side))
-        .collect()
+        .filter(|(namespace, side)| *namespace == root || !everywhere(*side));
+    let filter = |(namespace, side): &(&str, Side)| {
+        let side_name = context(*side).to_ascii_lowercase().replace('_', "-");
+        let name = format!("publish-peer-address-{side_name}");
+        let value = super::envoy::peer_address();
+        envoy_filter(&name, namespace, *side, None, value)
+    };
+    needed.map(filter).collect()
 }
 
-fn peer_address(namespace: &str, side: &str) -> Node {
+/// Marks the requests of the workloads that a policy selects, for a plugin that more
+/// workloads load.
+fn mark(mark: &Mark) -> Node {
+    let selector = (!mark.labels.is_empty()).then(|| {
+        object([(
+            "labels",
+            object(
+                mark.labels
+                    .iter()
+                    .map(|(key, value)| (key.clone(), text(value))),
+            ),
+        )])
+    });
+    let value = super::envoy::set_metadata(&mark.metadata(), Mark::KEY, Mark::VALUE);
+    envoy_filter(
+        &mark.resource_name(),
+        &mark.namespace,
+        mark.side,
+        selector,
+        value,
+    )
+}
+
+/// Where Istio has the listeners of a side.
+fn context(side: Side) -> &'static str {
+    match side {
+        Side::Inbound => "SIDECAR_INBOUND",
+        Side::Gateway => "GATEWAY",
+    }
+}
+
+/// An EnvoyFilter that puts an HTTP filter before all others.
+fn envoy_filter(
+    name: &str,
+    namespace: &str,
+    side: Side,
+    selector: Option<Node>,
+    filter: Node,
+) -> Node {
     let manager = text("envoy.filters.network.http_connection_manager");
     let chain = object([("filter", object([("name", manager)]))]);
     let matched = object([
-        ("context", text(side)),
+        ("context", text(context(side))),
         ("listener", object([("filterChain", chain)])),
     ]);
-    let patch = object([
-        ("operation", text("INSERT_FIRST")),
-        ("value", super::envoy::peer_address()),
-    ]);
+    let patch = object([("operation", text("INSERT_FIRST")), ("value", filter)]);
     let patch = object([
         ("applyTo", text("HTTP_FILTER")),
         ("match", matched),
         ("patch", patch),
     ]);
-    let name = format!(
-        "publish-peer-address-{}",
-        side.to_ascii_lowercase().replace('_', "-")
-    );
+    let mut spec: Vec<(&str, Node)> = Vec::new();
+    spec.extend(selector.map(|selector| ("workloadSelector", selector)));
+    spec.push(("configPatches", Node::List(vec![patch])));
     object([
         ("apiVersion", text("networking.istio.io/v1alpha3")),
         ("kind", text("EnvoyFilter")),
@@ -229,7 +246,7 @@ fn peer_address(namespace: &str, side: &str) -> Node {
             "metadata",
             object([("name", text(name)), ("namespace", text(namespace))]),
         ),
-        ("spec", object([("configPatches", Node::List(vec![patch]))])),
+        ("spec", object(spec)),
     ])
 }
 

@@ -9,6 +9,7 @@ use meshpack_harness::{Behavior, Request, Upstream};
 async fn authorization_policies_decide_as_istio_documents_them() {
     let app = Upstream::start("httpbin").await.unwrap();
     let builder = example("istio/authorization.yaml")
+        .with(&["--trust-domain", "cluster.local"])
         .cluster("local", &[&app])
         .saying("certs/tls.crt")
         .envoy();

@@ -7,3 +7,4 @@ mod gateway_api;
 mod istio_canary;
 mod istio_policies;
 mod linkerd;
+mod marks;

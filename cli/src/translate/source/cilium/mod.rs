@@ -14,52 +14,33 @@ use super::permission::Clause;
 use super::{Context, Resource};
 use crate::json::object;
 use crate::translate::ledger::{Field, Spot};
-use crate::translate::model::policy::{Guard, Policy, Rule};
-use crate::translate::model::{ISTIO_ROOT, Mesh, Scope};
+use crate::translate::model::policy::{Acting, Guard, Policy, Rule};
+use crate::translate::model::{Mesh, Scope};
 use peers::Peers;
 
 pub(super) fn read(resources: &[&Resource<'_>], cx: &Context<'_>, mesh: &mut Mesh) {
     let mut guards = Vec::new();
     for resource in resources {
-        report_clusterwide(resource);
+        report_clusterwide(resource, &mesh.layout.root);
         let one = resource.field.get("spec").into_iter();
         let specs = one.chain(resource.field.list("specs")).enumerate();
         for (index, spec) in specs {
             guards.extend(read_spec(resource, index, &spec, cx));
         }
     }
-    report_overlaps(&guards, cx);
     mesh.guards.extend(guards);
 }
 
 /// A plugin is in one namespace; only Istio's root namespace stands for all.
-fn report_clusterwide(resource: &Resource<'_>) {
-    if resource.kind == "CiliumClusterwideNetworkPolicy" && resource.namespace != ISTIO_ROOT {
+fn report_clusterwide(resource: &Resource<'_>, root: &str) {
+    if resource.kind == "CiliumClusterwideNetworkPolicy" && resource.namespace != root {
         resource.field.ledger().lost(
             &resource.field.spot(),
             format!(
-                "is for all namespaces: the plugin selects workloads of {} alone, unless --namespace {ISTIO_ROOT} puts it into Istio's root namespace",
+                "is for all namespaces: the plugin selects workloads of {} alone, unless --namespace {root} puts it into Istio's root namespace",
                 resource.namespace
             ),
         );
-    }
-}
-
-/// In Cilium the rules of all policies of a workload add up; plugins decide each alone.
-fn report_overlaps(guards: &[Guard], cx: &Context<'_>) {
-    for (index, guard) in guards.iter().enumerate() {
-        let other = guards.iter().take(index).find(|other| {
-            other.scope.port == guard.scope.port && other.scope.may_meet(&guard.scope)
-        });
-        if let (Some(other), Some(spot)) = (other, &guard.spot) {
-            cx.ledger.lost(
-                spot,
-                format!(
-                    "workloads may be selected by this policy and by {}: Cilium allows what either allows, two plugins allow what both allow; write them as one policy",
-                    other.scope.name
-                ),
-            );
-        }
     }
 }
 
@@ -284,9 +265,9 @@ fn guard(
                 .map(|selector| ("selector".to_owned(), selector)),
             port: Some(port),
         },
-        needs_identity: policy.needs_identity(),
-        needs_peer_address: policy.needs_peer_address(),
-        policies: vec![policy.to_node()],
+        policies: vec![Acting::from(&policy)],
+        except: Vec::new(),
+        at_gateways: false,
         spot: Some(resource.field.spot()),
     }
 }

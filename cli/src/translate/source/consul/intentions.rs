@@ -7,7 +7,7 @@ use super::router::read_text;
 use super::{Entry, get, given, list, text};
 use crate::translate::ledger::Field;
 use crate::translate::model::Scope;
-use crate::translate::model::policy::{Condition, Guard, Policy, Rule};
+use crate::translate::model::policy::{Acting, Condition, Guard, Policy, Rule};
 use crate::translate::model::traffic::{Match, PathMatch};
 use crate::translate::options::{ConsulDefault, Target};
 
@@ -71,9 +71,12 @@ pub(super) fn read(entry: &Entry<'_>, cx: &Context<'_>) -> Option<Guard> {
             selector: Some(("selector".to_owned(), selector(&service))),
             port: None,
         },
-        needs_identity: true,
-        needs_peer_address: false,
-        policies: vec![policy.to_node()],
+        policies: vec![Acting {
+            needs_identity: true,
+            ..Acting::from(&policy)
+        }],
+        except: Vec::new(),
+        at_gateways: false,
         spot: Some(entry.field.spot()),
     })
 }

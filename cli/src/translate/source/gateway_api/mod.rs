@@ -8,7 +8,7 @@ mod precedence;
 use super::{Context, Resource};
 use crate::translate::ledger::Field;
 use crate::translate::model::Mesh;
-use crate::translate::model::attachment::GatewayPods;
+use crate::translate::model::attachment::{GATEWAY_NAME, GatewayPods};
 use crate::translate::model::traffic::{Backend, Budget, Retry, Rule};
 
 pub(super) fn read(resources: &[&Resource<'_>], cx: &Context<'_>, mesh: &mut Mesh) {
@@ -29,12 +29,9 @@ pub(super) fn read(resources: &[&Resource<'_>], cx: &Context<'_>, mesh: &mut Mes
 /// A Gateway stays as it is; its pods carry its name.
 fn read_gateway(resource: &Resource<'_>, mesh: &mut Mesh) {
     resource.field.take();
-    mesh.gateways.pods.push(GatewayPods {
+    mesh.layout.add_gateway(GatewayPods {
         namespace: Some(resource.namespace.clone()),
-        labels: vec![(
-            "gateway.networking.k8s.io/gateway-name".to_owned(),
-            resource.name.clone(),
-        )],
+        labels: vec![(GATEWAY_NAME.to_owned(), resource.name.clone())],
     });
 }
 

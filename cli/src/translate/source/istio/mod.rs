@@ -22,7 +22,9 @@ pub(super) fn read(resources: &[&Resource<'_>], cx: &Context<'_>, mesh: &mut Mes
         destination_rule::read(resource, cx, mesh);
     }
     for resource in of("Gateway") {
-        mesh.gateways.pods.extend(read_gateway(resource));
+        if let Some(pods) = read_gateway(resource) {
+            mesh.layout.add_gateway(pods);
+        }
     }
     mesh.guards
         .extend(authorization::read(&of("AuthorizationPolicy"), cx));

@@ -1,14 +1,12 @@
 //! Server, the HTTPRoutes attached to it, and AuthorizationPolicy.
 
-use meshpack_sdk::config::Node;
-
 use super::super::Resource;
 use super::super::gateway_api::matching;
 use super::super::permission::Clause;
 use super::Authentication;
 use crate::translate::ledger::Field;
 use crate::translate::model::Scope;
-use crate::translate::model::policy::{Guard, Policy, Rule, Source};
+use crate::translate::model::policy::{Acting, Guard, Policy, Rule, Source};
 
 /// Whether a route is for requests that a Server receives.
 pub(super) fn is_attached(route: &Resource<'_>) -> bool {
@@ -276,9 +274,9 @@ fn guard(server: &Resource<'_>, routes: &[Route], grants: &[Grant<'_>]) -> Optio
             selector: selector.map(|selector| ("selector".to_owned(), selector)),
             port,
         },
-        needs_identity: policies.iter().any(Policy::needs_identity),
-        needs_peer_address: policies.iter().any(Policy::needs_peer_address),
-        policies: policies.iter().map(Policy::to_node).collect::<Vec<Node>>(),
+        policies: policies.iter().map(Acting::from).collect(),
+        except: Vec::new(),
+        at_gateways: false,
         spot: Some(server.field.spot()),
     })
 }

@@ -22,8 +22,10 @@ impl Plugin {
         Self { filter, config }
     }
 
-    pub(super) fn authz(policies: Vec<Node>, needs_peer_address: bool) -> Self {
+    pub(super) fn authz(policies: Vec<Node>, needs_peer_address: bool, options: &Options) -> Self {
         let mut entries = Vec::new();
+        let domain = options.trust_domain.as_ref();
+        entries.extend(domain.map(|domain| ("trustDomain", text(domain))));
         if needs_peer_address {
             let key = object([("filterState", text(PEER_ADDRESS))]);
             entries.push(("directRemoteIp", key));
@@ -129,6 +131,19 @@ fn http_filter(name: &str, kind: &str, rest: Vec<(&str, Node)>) -> Node {
     let mut typed = vec![("@type", text(format!("{PREFIX}.http.{kind}")))];
     typed.extend(rest);
     object([("name", text(name)), ("typed_config", object(typed))])
+}
+
+/// Sets one text in the dynamic metadata of each request.
+pub(crate) fn set_metadata(namespace: &str, key: &str, value: &str) -> Node {
+    let metadata = object([
+        ("metadata_namespace", text(namespace)),
+        ("value", object([(key, text(value))])),
+    ]);
+    http_filter(
+        "set_metadata",
+        "set_metadata.v3.Config",
+        vec![("metadata", Node::List(vec![metadata]))],
+    )
 }
 
 /// Publishes the TCP peer's address, which Envoy does not show to plugins.

@@ -13,12 +13,12 @@ use super::{budget, split};
 use crate::filters::Filter;
 use crate::json::object;
 use crate::translate::ledger::Ledger;
-use crate::translate::model::Mesh;
-use crate::translate::model::policy::Guard;
+use crate::translate::model::policy::{Acting, Guard};
 use crate::translate::model::traffic::{Destination, Routes};
+use crate::translate::model::{Mesh, Scope};
 use crate::translate::options::Options;
-pub(crate) use listener::peer_address;
 use listener::{Listener, Plugin};
+pub(crate) use listener::{peer_address, set_metadata};
 
 /// Filter state that carries the TCP peer's address.
 pub(crate) const PEER_ADDRESS: &str = "meshpack.peer_address";
@@ -58,18 +58,23 @@ pub(crate) fn bootstrap(mesh: &Mesh, options: &Options, ledger: &Ledger) -> Node
             .port
             .map_or("local".to_owned(), |port| format!("local:{port}"));
         // All that acts on the workload, not just what selects it as this does.
-        let acting: Vec<&Guard> = mesh
+        let acting: Vec<&Acting> = mesh
             .guards
             .iter()
-            .filter(|other| other.scope.covers(&guard.scope))
+            .filter(|other| acts_on(other, guard, mesh))
+            .flat_map(|other| &other.policies)
             .collect();
         report_doubts(guard, mesh, ledger);
-        let policies = acting.iter().flat_map(|guard| guard.policies.clone());
-        let needs_peer_address = acting.iter().any(|guard| guard.needs_peer_address);
-        let mut plugins = vec![Plugin::authz(policies.collect(), needs_peer_address)];
+        let policies = acting.iter().map(|policy| policy.node.clone());
+        let needs_peer_address = acting.iter().any(|policy| policy.needs_peer_address);
+        let mut plugins = vec![Plugin::authz(
+            policies.collect(),
+            needs_peer_address,
+            options,
+        )];
         plugins.extend(telemetry.iter().cloned());
         let routes = route::everything_to(&name);
-        let with_tls = acting.iter().any(|guard| guard.needs_identity);
+        let with_tls = acting.iter().any(|policy| policy.needs_identity);
         if with_tls && let Some(spot) = &guard.spot {
             ledger.note(
                 spot,
@@ -122,14 +127,57 @@ fn listener_name(guard: &Guard, mesh: &Mesh) -> String {
     }
 }
 
+/// Whether whatever a guard selects has the policies of another, too.
+fn acts_on(other: &Guard, guard: &Guard, mesh: &Mesh) -> bool {
+    let places = match guard.at_gateways && other.at_gateways {
+        true => mesh.layout.places(&guard.scope),
+        false => return is_covered(&guard.scope, other, mesh),
+    };
+    match places.gateways.as_slice() {
+        // The pods of a Gateway, whose listeners have its namespace's policies, too.
+        [gateway, ..] if !places.sidecars => {
+            let same = guard.scope.selector == other.scope.selector
+                && guard.scope.namespace == other.scope.namespace;
+            let targets = mesh.layout.places(&other.scope).gateways;
+            let targeted = targets
+                .iter()
+                .any(|target| mesh.layout.covers(target, gateway));
+            same || targeted || is_covered(gateway, other, mesh)
+        }
+        _ => is_covered(&guard.scope, other, mesh),
+    }
+}
+
+fn is_covered(scope: &Scope, by: &Guard, mesh: &Mesh) -> bool {
+    let excepted = by
+        .except
+        .iter()
+        .any(|except| mesh.layout.covers(except, scope));
+    let labelled = by
+        .scope
+        .selector
+        .as_ref()
+        .is_none_or(|(key, _)| key == "selector");
+    let same = by.scope.selector == scope.selector;
+    !excepted && (labelled || same) && mesh.layout.covers(&by.scope, scope)
+}
+
 /// A listener lacks the policies of selectors that may select its workload, too.
 fn report_doubts(guard: &Guard, mesh: &Mesh, ledger: &Ledger) {
     for other in &mesh.guards {
         let (one, two) = (&guard.scope, &other.scope);
-        let same_port = one.port.is_none() || two.port.is_none() || one.port == two.port;
-        let told = two.covers(one) || one.covers(two) || !same_port;
+        let told = acts_on(other, guard, mesh) || acts_on(guard, other, mesh);
+        let targets = |scope: &Scope| {
+            scope
+                .selector
+                .as_ref()
+                .is_some_and(|(key, _)| key != "selector")
+        };
+        // Pods of a Gateway that is named, and those of a selector that says nothing of it.
+        let apart = targets(one) != targets(two) || other.except.contains(one);
         if !told
-            && two.may_meet(one)
+            && !apart
+            && mesh.layout.may_meet(one, two)
             && let Some(spot) = &guard.spot
         {
             ledger.lost(
