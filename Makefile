@@ -115,6 +115,10 @@ lint-text: ## Check format, the lists of tests and the Prometheus rules
 	@./tools/lint-test-files.sh
 	@./tools/lint-observability.sh
 
+.PHONY: deny
+deny: ## Hold the dependencies to deny.toml (builds cargo-deny once, two minutes)
+	@./tools/deny.sh
+
 .PHONY: docs
 docs: ## Build the API documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
