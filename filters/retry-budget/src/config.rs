@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use meshpack_sdk::config::{Node, Number, Value};
+use meshpack_sdk::config::{Node, Number, Value, decimal};
 use meshpack_sdk::matching::RequestMatch;
 
 use crate::core::{Floor, Percent, Share, Terms};
@@ -240,7 +240,8 @@ fn read_percent(value: &Value<'_>, most: u32) -> Option<Percent> {
     let number = value.number(0.0..=f64::from(most))?;
     Percent::from_number(number).or_else(|| {
         value.problem(format!(
-            "{number} has more than three decimals, which can not be kept exactly"
+            "{} has more than three decimals, which can not be kept exactly",
+            decimal(number)
         ))
     })
 }

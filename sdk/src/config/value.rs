@@ -144,8 +144,29 @@ impl<'a> Value<'a> {
     /// Reads a list item by item with `read`; `None` if any item failed. All
     /// items are read in any case, so all problems are found.
     pub fn list_of<T>(&self, mut read: impl FnMut(&Value<'a>) -> Option<T>) -> Option<Vec<T>> {
-        let items: Vec<Option<T>> = self.list()?.iter().map(&mut read).collect();
-        items.into_iter().collect()
+        let mut items = Vec::new();
+        let all = self.all_items(&mut |item| {
+            let read = read(item);
+            let is_read = read.is_some();
+            items.extend(read);
+            is_read
+        });
+        all.then_some(items)
+    }
+
+    /// Hands every item to `read`; whether this is a list and each was read. Dynamic,
+    /// because each type of item would else bring a copy of it.
+    #[cold]
+    #[inline(never)]
+    fn all_items(&self, read: &mut dyn FnMut(&Value<'a>) -> bool) -> bool {
+        let Some(items) = self.list() else {
+            return false;
+        };
+        let mut all = true;
+        for item in &items {
+            all &= read(item);
+        }
+        all
     }
 
     /// Reads a list with at least one item, see [`Value::list_of`].
@@ -222,8 +243,15 @@ impl<'a> Value<'a> {
         if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text) {
             return Some(*choice);
         }
-        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        self.problem(format!("{text:?} is not one of {}", words.join(", ")))
+        self.not_one_of(text, &mut choices.iter().map(|(word, _)| *word));
+        None
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn not_one_of(&self, text: &str, words: &mut dyn Iterator<Item = &str>) {
+        let words: Vec<&str> = words.collect();
+        self.note(format!("{text:?} is not one of {}", words.join(", ")));
     }
 
     /// Reads a boolean.

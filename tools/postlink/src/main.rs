@@ -1,15 +1,17 @@
 //! Makes a linked module ready for Envoy: drops the exports that the host does not ask
-//! for and the code only they reached, and refuses a module that stock Envoy 1.36 to
+//! for and the code only they reached, keeps one of functions that are the same, and refuses a module that stock Envoy 1.36 to
 //! 1.40 would not load or that is too large.
 
 mod check;
 mod exports;
+mod fold;
 mod names;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use walrus::{Module, ModuleConfig};
 
 /// Post-link step for proxy-wasm modules built with meshpack-sdk.
 #[derive(Debug, Parser)]
@@ -41,13 +43,12 @@ fn main() -> std::process::ExitCode {
 fn finish(options: &Options) -> Result<()> {
     let input = options.input.display();
     let bytes = std::fs::read(&options.input).with_context(|| format!("cannot read {input}"))?;
-    let mut module = walrus::ModuleConfig::new()
-        .generate_producers_section(false)
-        .parse(&bytes)
-        .with_context(|| format!("{input} is not a WebAssembly module"))?;
+    let mut module =
+        read(&bytes).with_context(|| format!("{input} is not a WebAssembly module"))?;
     if !options.keep_exports {
         exports::select(&mut module)?;
         walrus::passes::gc::run(&mut module);
+        (module, _) = fold::fold(module)?;
     }
     names::shorten(&mut module);
     check::imports(&module)?;
@@ -76,6 +77,12 @@ fn finish(options: &Options) -> Result<()> {
         exports::callbacks(&module).join(" "),
     );
     Ok(())
+}
+
+/// A module without the note of who produced it.
+fn read(bytes: &[u8]) -> Result<Module> {
+    let mut config = ModuleConfig::new();
+    config.generate_producers_section(false).parse(bytes)
 }
 
 /// Folders whose names say who built a module: where the sources of crates are, the

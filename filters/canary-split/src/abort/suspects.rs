@@ -1,5 +1,7 @@
 //! What failures had in common lately.
 
+use meshpack_sdk::sort::sort;
+
 use super::units::{Unit, Units};
 
 /// How many units of failed requests are remembered.
@@ -50,7 +52,7 @@ impl Suspects {
             .filter(|entry| **entry & 1 == 1)
             .copied()
             .collect();
-        sorted.sort_unstable();
+        sort(&mut sorted);
         Suspected(sorted)
     }
 }

@@ -10,6 +10,7 @@ mod secret;
 use meshpack_sdk::config::Value;
 use meshpack_sdk::matching::{MatchIndex, RequestMatch};
 use meshpack_sdk::metrics::label::push_value;
+use meshpack_sdk::texts::Texts;
 
 pub use abort::{AbortConfig, FailureClasses};
 pub use keys::Force;
@@ -213,7 +214,7 @@ fn read_match(value: &Value<'_>, steering: Option<&str>) -> Option<RequestMatch>
 /// salt, their users.
 #[cold]
 fn check_unique_names(splits: &Value<'_>) {
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = Texts::default();
     for split in splits.list().unwrap_or_default() {
         if !matches!(split.node(), meshpack_sdk::config::Node::Object(_)) {
             continue;
@@ -225,7 +226,7 @@ fn check_unique_names(splits: &Value<'_>) {
             .find(|(key, _)| *key == "name");
         if let Some((_, name)) = name
             && let meshpack_sdk::config::Node::String(text) = name.node()
-            && !seen.insert(series(text))
+            && !seen.insert(series(text).as_bytes()).is_new
         {
             name.problem::<()>(format!(
                 "{text:?} is the name of two splits: give each its own"
