@@ -107,7 +107,7 @@ impl Filter {
                 "decisionLog",
                 "explain",
             ],
-            Self::CanarySplit => &["header", "splits"],
+            Self::CanarySplit => &["header", "jwtPayloadKeys", "splits"],
             Self::RetryBudget => &["budgets", "server", "stopAmplification"],
             Self::Telemetry => &[
                 "golden",

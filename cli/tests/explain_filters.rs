@@ -157,6 +157,26 @@ fn keys_are_looked_for_in_their_order_and_hashed_as_flagd_does() {
             "s",
         ),
         (&["--claims", r#"{"sub": 12345}"#], "claim sub", "12345"),
+        (
+            &[
+                "--metadata",
+                r#"{"envoy.filters.http.jwt_authn": {"okta": {"sub": "s"}, "google": {"iss": "g"}}}"#,
+                "--source-ip",
+                "10.0.0.1",
+            ],
+            "claim sub",
+            "s",
+        ),
+        (
+            &[
+                "--metadata",
+                r#"{"envoy.filters.http.jwt_authn": {"okta": {"sub": "s"}, "google": {"sub": "t"}}}"#,
+                "--source-ip",
+                "10.0.0.1",
+            ],
+            "client address",
+            "10.0.0.1",
+        ),
         (&["--source-ip", "10.0.0.1"], "client address", "10.0.0.1"),
         (
             &["--source-ip", "10.0.0.1", "--remote-ip", "fd00::1"],

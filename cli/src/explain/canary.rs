@@ -6,16 +6,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use meshpack_canary_split::assign::Hash;
 use meshpack_canary_split::config::{Config, Split};
-use meshpack_canary_split::request::{Decision, KeySource, MissingKey, Outside, Reason};
+use meshpack_canary_split::request::{Decision, Id, KeySource, MissingKey, Outside, Reason};
 use meshpack_sdk::HeaderMap;
-use meshpack_sdk::config::{Node, Number};
 use meshpack_sdk::matching::RequestHead;
 use serde_json::{Value, json};
 
 use super::request::Request;
-
-/// Where the filter finds what jwt_authn has left, in the attribute's path.
-const METADATA: &[u8] = b"metadata\0filter_metadata\0";
 
 /// What happens to the steering header.
 pub(super) struct Steering {
@@ -100,7 +96,7 @@ impl Steering {
 
 impl Assigned {
     fn new(split: &mut Split, headers: &HeaderMap<'_>, request: &Request) -> Self {
-        let values = Values::of(split, request);
+        let values = Values::of(request);
         let head = &RequestHead::new(headers);
         let mut outside = Described {
             values: &values,
@@ -123,6 +119,11 @@ impl Assigned {
         }
         let weights = weights.into_iter().map(|weight| weight as f64 / 10_000.0);
         let client = unaborted.client.filter(|_| !by_chance);
+        let differ = if decision.tokens_differ {
+            " (its tokens differ in a claim, which is no key then: jwtPayloadKeys names the one that counts)"
+        } else {
+            ""
+        };
         Self {
             split: split.name.clone(),
             hash: split.hash,
@@ -133,7 +134,7 @@ impl Assigned {
                 decision.reason
             }
             .label(),
-            because: because(split, head, outside, &unaborted, &decision),
+            because: because(split, head, outside, &unaborted, &decision) + differ,
             key: client.and_then(|_| key(split, head, &mut outside)),
             client,
             shares: split.arms.iter().cloned().zip(weights).collect(),
@@ -219,8 +220,10 @@ fn key<'r>(
 ) -> Option<(String, String)> {
     let shown = |id: &[u8]| String::from_utf8_lossy(id).into_owned();
     let stated = split.sticky_by.iter().find_map(|source| {
-        let id = source.with_id(head.headers(), outside, shown)?;
-        Some((spoken(source), id))
+        match source.with_id(head.headers(), outside, shown) {
+            Id::Is(id) => Some((spoken(source), id)),
+            Id::Absent | Id::Differs => None,
+        }
     });
     stated.or_else(|| match &split.on_missing_key {
         MissingKey::Cookie(cookie) => {
@@ -235,10 +238,7 @@ fn spoken(source: &KeySource) -> String {
     match source {
         KeySource::Header(name) => format!("header {name}"),
         KeySource::Cookie(name) => format!("cookie {name}"),
-        KeySource::Claim(path) => {
-            let name = path.rsplit(|&b| b == 0).next().unwrap_or_default();
-            format!("claim {}", String::from_utf8_lossy(name))
-        }
+        KeySource::Claim(claim) => format!("claim {}", claim.name),
         KeySource::SourceIp => "client address".to_owned(),
     }
 }
@@ -252,10 +252,8 @@ struct Described<'r> {
 }
 
 impl<'r> Outside<'r> for Described<'r> {
-    fn attribute(&mut self, path: &[u8]) -> Option<&'r [u8]> {
-        let mut claims = self.values.claims.iter();
-        let (_, value) = claims.find(|(own, _)| own == path)?;
-        Some(value)
+    fn metadata(&mut self) -> Option<&'r [u8]> {
+        Some(&self.values.metadata)
     }
 
     fn source_address(&mut self) -> Option<&'r [u8]> {
@@ -279,37 +277,18 @@ impl<'r> Outside<'r> for Described<'r> {
     }
 }
 
-/// The attributes that a split's keys come from, in Envoy's encoding.
+/// What a split's keys come from beside headers, in Envoy's encoding.
 struct Values {
     client: Option<String>,
-    claims: Vec<(Vec<u8>, Vec<u8>)>,
+    metadata: Vec<u8>,
 }
 
 impl Values {
-    fn of(split: &Split, request: &Request) -> Self {
-        let claims = split.sticky_by.iter().filter_map(|source| match source {
-            KeySource::Claim(path) => {
-                let keys = std::str::from_utf8(path.strip_prefix(METADATA)?).ok()?;
-                let value = request.metadata(keys.split('\0'))?;
-                Some((path.clone(), encoded(value)?))
-            }
-            _ => None,
-        });
+    fn of(request: &Request) -> Self {
         Self {
             client: request.client(),
-            claims: claims.collect(),
+            metadata: request.encoded_metadata(),
         }
-    }
-}
-
-/// What Envoy hands out for a claim; `None` for those that no key is made of.
-fn encoded(value: &Node) -> Option<Vec<u8>> {
-    match value {
-        Node::String(text) => Some(text.clone().into_bytes()),
-        Node::Number(Number::Integer(number)) => Some((*number as f64).to_le_bytes().to_vec()),
-        Node::Number(Number::Double(number)) => Some(number.to_le_bytes().to_vec()),
-        Node::Bool(bit) => Some(vec![u8::from(*bit)]),
-        _ => None,
     }
 }
 

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use meshpack_authz_policy::core::described::Described;
 use meshpack_authz_policy::core::request::Attribute;
 use meshpack_sdk::config::{Node, Value, read_node};
+use meshpack_sdk::metadata::encode;
 
 use crate::json::object;
 
@@ -139,17 +140,9 @@ impl Request {
         self.client.map(|ip| SocketAddr::new(ip, 0).to_string())
     }
 
-    /// Dynamic metadata at a path of keys.
-    pub(super) fn metadata<'p>(&self, path: impl IntoIterator<Item = &'p str>) -> Option<&Node> {
-        path.into_iter().try_fold(&self.metadata, |node, key| {
-            let Node::Object(entries) = node else {
-                return None;
-            };
-            entries
-                .iter()
-                .find(|(own, _)| own == key)
-                .map(|(_, node)| node)
-        })
+    /// Dynamic metadata as Envoy hands it out.
+    pub(super) fn encoded_metadata(&self) -> Vec<u8> {
+        encode(&self.metadata)
     }
 
     /// Whether the proxy has taken the canary of a split out.

@@ -36,6 +36,7 @@ fn good() -> Vec<Value> {
         json!({}),
         json!({"splits": []}),
         json!({"header": "X-A", "splits": []}),
+        json!({"jwtPayloadKeys": ["payload", "okta"]}),
     ];
     good.extend(
         [
@@ -72,6 +73,9 @@ fn bad() -> Vec<Value> {
         json!({"split": []}),
         json!({"header": "a b"}),
         json!({"header": ""}),
+        json!({"jwtPayloadKeys": []}),
+        json!({"jwtPayloadKeys": "payload"}),
+        json!({"jwtPayloadKeys": [""]}),
         json!({"header": "Cookie"}),
         json!({"header": ":path"}),
         json!({"splits": [{"arms": [{"value": "v1", "weight": 1}]}]}),

@@ -17,6 +17,7 @@ mod trust_domain;
 use std::cell::{Cell, RefCell};
 
 use meshpack_sdk::config::{Fields, Node, Problem, Value, read_node};
+use meshpack_sdk::metadata::read_payload_keys;
 
 use crate::core::engine::PolicySet;
 use crate::core::model::{Action, Compare, Policy};
@@ -72,9 +73,7 @@ impl Config {
         let split_headers = fields
             .get("splitHeaders")
             .map_or(Some(Vec::new()), |v| v.list_of(header_name));
-        let jwt_payload_keys = fields.get("jwtPayloadKeys").map_or(Some(Vec::new()), |v| {
-            v.non_empty_list_of(|key| key.non_empty_string().map(str::to_owned))
-        });
+        let jwt_payload_keys = read_payload_keys(&mut fields);
         let direct_remote_ip = match fields.get("directRemoteIp") {
             None => Some(None),
             Some(v) => read_direct_remote_ip(&v).map(Some),

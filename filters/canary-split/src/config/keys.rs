@@ -1,11 +1,12 @@
 //! `stickyBy`, `onMissingKey`, `cookie` and `force`.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use meshpack_sdk::check_name;
 use meshpack_sdk::config::{Node, Value};
 
-use crate::request::{KeySource, MintedCookie, MissingKey};
+use crate::request::{Claim, KeySource, MintedCookie, MissingKey};
 
 /// Where a request may name its arm. The header goes before the cookie.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,10 +28,14 @@ pub(super) struct Taken<'a> {
 }
 
 #[cold]
-pub(super) fn read_sources(value: &Value<'_>, steering: Option<&str>) -> Option<Vec<KeySource>> {
+pub(super) fn read_sources(
+    value: &Value<'_>,
+    steering: Option<&str>,
+    payload_keys: &Rc<[String]>,
+) -> Option<Vec<KeySource>> {
     let mut seen = Vec::new();
     value.non_empty_list_of(|item| {
-        let source = read_source(item, steering)?;
+        let source = read_source(item, steering, payload_keys)?;
         if seen.contains(&source) {
             return item.problem("is never reached, it stands further up already: leave it out");
         }
@@ -39,7 +44,11 @@ pub(super) fn read_sources(value: &Value<'_>, steering: Option<&str>) -> Option<
     })
 }
 
-fn read_source(value: &Value<'_>, steering: Option<&str>) -> Option<KeySource> {
+fn read_source(
+    value: &Value<'_>,
+    steering: Option<&str>,
+    payload_keys: &Rc<[String]>,
+) -> Option<KeySource> {
     if let Node::String(word) = value.node() {
         if word == "sourceIp" {
             return Some(KeySource::SourceIp);
@@ -59,12 +68,15 @@ fn read_source(value: &Value<'_>, steering: Option<&str>) -> Option<KeySource> {
         if text.contains('\0') {
             return name.problem("has a NUL byte, which no claim has");
         }
-        Some(text)
+        Some(Claim {
+            name: text.to_owned(),
+            keys: Rc::clone(payload_keys),
+        })
     });
     match (header, cookie, claim) {
         (Some(name), None, None) => Some(KeySource::Header(name?)),
         (None, Some(name), None) => Some(KeySource::Cookie(name?.to_owned())),
-        (None, None, Some(name)) => Some(KeySource::claim(name?)),
+        (None, None, Some(name)) => Some(KeySource::Claim(name?)),
         _ => value.problem("names not exactly one source: use one of header, cookie and claim"),
     }
 }

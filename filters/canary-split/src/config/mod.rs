@@ -7,8 +7,11 @@ mod keys;
 mod label;
 mod secret;
 
+use std::rc::Rc;
+
 use meshpack_sdk::config::Value;
 use meshpack_sdk::matching::{MatchIndex, RequestMatch};
+use meshpack_sdk::metadata::read_payload_keys;
 use meshpack_sdk::metrics::label::push_value;
 use meshpack_sdk::texts::Texts;
 
@@ -75,12 +78,15 @@ impl Config {
             Some(header) => keys::read_header(&header, DEFAULT_HEADER),
             None => Some(DEFAULT_HEADER.to_owned()),
         };
+        let payload_keys = read_payload_keys(&mut fields);
+        let keys: Rc<[String]> = payload_keys.clone().unwrap_or_default().into();
         let splits = fields.get("splits").map(|splits| {
-            let read = splits.list_of(|split| read_split(split, header.as_deref()));
+            let read = splits.list_of(|split| read_split(split, header.as_deref(), &keys));
             check_unique_names(&splits);
             read
         });
         drop(fields);
+        payload_keys?;
         let (matches, splits) = splits
             .unwrap_or_else(|| Some(Vec::new()))?
             .into_iter()
@@ -93,9 +99,14 @@ impl Config {
     }
 }
 
-/// Reads a split; `steering` is the name of the steering header, if that is right.
+/// Reads a split; `steering` is the name of the steering header, if that is right,
+/// `payload_keys` are those of `jwtPayloadKeys`.
 #[cold]
-fn read_split(value: &Value<'_>, steering: Option<&str>) -> Option<(RequestMatch, Split)> {
+fn read_split(
+    value: &Value<'_>,
+    steering: Option<&str>,
+    payload_keys: &Rc<[String]>,
+) -> Option<(RequestMatch, Split)> {
     let mut fields = value.object()?;
     let name = fields
         .required("name")
@@ -117,7 +128,7 @@ fn read_split(value: &Value<'_>, steering: Option<&str>) -> Option<(RequestMatch
         .and_then(|arms| arms::read(&arms, hash));
     let values: &[String] = arms.as_ref().map_or(&[], |arms| &arms.values);
     let sticky_by = match fields.get("stickyBy") {
-        Some(sources) => keys::read_sources(&sources, steering),
+        Some(sources) => keys::read_sources(&sources, steering, payload_keys),
         None => Some(Vec::new()),
     };
     let on_missing_key = keys::read_missing(fields.get("onMissingKey"), fields.get("cookie"));

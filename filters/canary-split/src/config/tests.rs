@@ -4,7 +4,7 @@ use meshpack_sdk::config;
 
 use super::{Config, FailureClasses};
 use crate::assign::Hash;
-use crate::request::{KeySource, MissingKey};
+use crate::request::{Claim, KeySource, MissingKey};
 
 fn read(json: &str) -> Config {
     config::parse(json.as_bytes(), |value| Config::read(&value)).unwrap()
@@ -30,6 +30,7 @@ fn every_field_is_read() {
     let config = read(
         r#"{
             "header": "X-Subset",
+            "jwtPayloadKeys": ["okta"],
             "splits": [{
                 "name": "payments",
                 "match": {"hosts": ["payments*"]},
@@ -61,9 +62,10 @@ fn every_field_is_read() {
         [
             KeySource::Header("x-user-id".into()),
             KeySource::Cookie("session".into()),
-            KeySource::Claim(
-                b"metadata\0filter_metadata\0envoy.filters.http.jwt_authn\0payload\0sub".to_vec()
-            ),
+            KeySource::Claim(Claim {
+                name: "sub".into(),
+                keys: ["okta".to_owned()].into()
+            }),
             KeySource::SourceIp,
         ]
     );

@@ -32,6 +32,8 @@ pub struct CanarySplit {
     header: String,
     index: MatchIndex,
     splits: Vec<Running>,
+    /// Whether the log says already that tokens differ.
+    told_of_tokens: bool,
 }
 
 /// A split at work.
@@ -141,6 +143,7 @@ impl Filter for CanarySplit {
             header: config.header,
             index: config.index,
             splits,
+            told_of_tokens: false,
         })
     }
 
@@ -164,6 +167,12 @@ impl Filter for CanarySplit {
         let mut proxy = Proxy::new(cx, running.watch.as_ref());
         let decision = running.split.decide(number, &request, &mut proxy);
         running.count(&decision);
+        if decision.tokens_differ && !std::mem::replace(&mut self.told_of_tokens, true) {
+            log::warn!(
+                "canary_split: split {:?}: requests carry several tokens that differ in the claim they are to be sticky by, so it counts as absent: name the one that counts in jwtPayloadKeys",
+                running.split.name
+            );
+        }
         *stream = running.remember(number, &decision, &request);
         let arm = running.split.arms.get(decision.arm);
         let value = arm.map_or(&b""[..], |arm| arm.as_bytes());

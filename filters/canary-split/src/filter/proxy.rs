@@ -20,8 +20,8 @@ impl<'a, 'cx> Proxy<'a, 'cx> {
 }
 
 impl<'cx> Outside<'cx> for Proxy<'_, 'cx> {
-    fn attribute(&mut self, path: &[u8]) -> Option<&'cx [u8]> {
-        self.cx.attribute_bytes(path).ok().flatten()
+    fn metadata(&mut self) -> Option<&'cx [u8]> {
+        self.cx.text(&attributes::METADATA).ok().flatten()
     }
 
     fn source_address(&mut self) -> Option<&'cx [u8]> {

@@ -3,7 +3,7 @@
 use meshpack_sdk::HeaderMap;
 use meshpack_sdk::matching::RequestHead;
 
-use super::{CookieId, KeySource, MissingKey, Outside, cookie_value};
+use super::{CookieId, Id, KeySource, MissingKey, Outside, cookie_value};
 use crate::config::Split;
 
 /// Why a request is in its arm; the `reason` label.
@@ -65,6 +65,8 @@ pub struct Decision {
     pub client: Option<u32>,
     /// An id that the client is to be given as a cookie.
     pub minted: Option<CookieId>,
+    /// Whether a claim was passed over because several tokens differ in it.
+    pub tokens_differ: bool,
 }
 
 impl Decision {
@@ -74,6 +76,7 @@ impl Decision {
             reason,
             client: None,
             minted: None,
+            tokens_differ: false,
         }
     }
 }
@@ -139,10 +142,16 @@ impl Split {
         headers: &HeaderMap<'r>,
         outside: &mut impl Outside<'r>,
     ) -> Decision {
-        let client = self.client(headers, outside);
+        let mut tokens_differ = false;
+        let client = self.client(headers, outside, &mut tokens_differ);
         let (client, minted) = match (client, &self.on_missing_key) {
             (Some(client), _) => (Some(client), None),
-            (None, MissingKey::Default) => return Decision::new(0, Reason::Default),
+            (None, MissingKey::Default) => {
+                return Decision {
+                    tokens_differ,
+                    ..Decision::new(0, Reason::Default)
+                };
+            }
             (None, MissingKey::Random) => (None, None),
             (None, MissingKey::Cookie(_)) => {
                 let id = CookieId([outside.secure_random(), outside.secure_random()]);
@@ -161,16 +170,28 @@ impl Split {
             },
             client,
             minted,
+            tokens_differ,
         }
     }
 
-    /// The hash of the first key present.
-    fn client<'r>(&self, headers: &HeaderMap<'r>, outside: &mut impl Outside<'r>) -> Option<u32> {
+    /// The hash of the first key present; notes whether a claim was passed over.
+    fn client<'r>(
+        &self,
+        headers: &HeaderMap<'r>,
+        outside: &mut impl Outside<'r>,
+        tokens_differ: &mut bool,
+    ) -> Option<u32> {
         let digest = |id: &[u8]| self.salt.hash(self.hash, id);
-        let stated = self
-            .sticky_by
-            .iter()
-            .find_map(|source| source.with_id(headers, outside, digest));
+        let stated = self.sticky_by.iter().find_map(|source| {
+            match source.with_id(headers, outside, digest) {
+                Id::Is(client) => Some(client),
+                Id::Absent => None,
+                Id::Differs => {
+                    *tokens_differ = true;
+                    None
+                }
+            }
+        });
         stated.or_else(|| match &self.on_missing_key {
             MissingKey::Cookie(cookie) => KeySource::with_cookie(headers, &cookie.name, digest),
             _ => None,

@@ -1,6 +1,10 @@
 //! What identifies a client.
 
+use std::rc::Rc;
+
 use meshpack_sdk::HeaderMap;
+use meshpack_sdk::config::decimal;
+use meshpack_sdk::metadata::{MetaValue, field, payloads};
 
 use super::{MintedCookie, Outside, cookie_value};
 
@@ -11,9 +15,8 @@ pub enum KeySource {
     Header(String),
     /// A cookie.
     Cookie(String),
-    /// A claim of the token that jwt_authn has verified: the attribute path of
-    /// the claim in the filter's metadata, NUL-joined.
-    Claim(Vec<u8>),
+    /// A claim of the tokens that jwt_authn has verified.
+    Claim(Claim),
     /// The downstream remote address without its port.
     SourceIp,
 }
@@ -30,41 +33,56 @@ pub enum MissingKey {
     Cookie(MintedCookie),
 }
 
-impl KeySource {
-    /// The attribute path under which jwt_authn leaves a claim, with the
-    /// metadata key that Istio gives it.
-    #[must_use]
-    pub fn claim(name: &str) -> Self {
-        Self::Claim(meshpack_sdk::attributes::path([
-            "metadata",
-            "filter_metadata",
-            "envoy.filters.http.jwt_authn",
-            "payload",
-            name,
-        ]))
-    }
+/// A claim of a verified token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Its name.
+    pub name: String,
+    /// Keys of the payloads that count, as [`payloads`] takes them.
+    pub keys: Rc<[String]>,
+}
 
-    /// Hands the id to `look`; `None` when this source has none. An empty id
-    /// counts as none.
+/// What a source says of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Id<T> {
+    /// Nothing.
+    Absent,
+    /// Several tokens say different things, and nothing tells which of them counts.
+    Differs,
+    /// Its id, or what was made of it.
+    Is(T),
+}
+
+impl<T> From<Option<T>> for Id<T> {
+    fn from(id: Option<T>) -> Self {
+        id.map_or(Self::Absent, Self::Is)
+    }
+}
+
+impl KeySource {
+    /// Hands the id to `look`. An empty id counts as none.
     pub fn with_id<'r, T>(
         &self,
         headers: &HeaderMap<'r>,
         outside: &mut impl Outside<'r>,
         look: impl FnOnce(&[u8]) -> T,
-    ) -> Option<T> {
+    ) -> Id<T> {
         let id = match self {
-            Self::Header(name) => headers.get(name.as_bytes())?,
-            Self::Cookie(name) => return Self::with_cookie(headers, name, look),
-            Self::SourceIp => without_port(outside.source_address()?),
-            Self::Claim(path) => {
-                let bytes = outside.attribute(path)?;
-                if let Some(number) = number_claim(bytes) {
-                    return Some(look(number.to_string().as_bytes()));
-                }
-                bytes
+            Self::Header(name) => headers.get(name.as_bytes()),
+            Self::Cookie(name) => return Self::with_cookie(headers, name, look).into(),
+            Self::SourceIp => outside.source_address().map(without_port),
+            Self::Claim(claim) => {
+                return match claim.id(outside) {
+                    Id::Absent => Id::Absent,
+                    Id::Differs => Id::Differs,
+                    Id::Is(MetaValue::Number(number)) => Id::Is(look(decimal(number).as_bytes())),
+                    Id::Is(MetaValue::Text(text)) => Id::Is(look(text)),
+                    Id::Is(MetaValue::Bool(true)) => Id::Is(look(b"true")),
+                    Id::Is(_) => Id::Is(look(b"false")),
+                };
             }
         };
-        (!id.is_empty()).then(|| look(id))
+        id.filter(|id| !id.is_empty()).map(look).into()
     }
 
     /// Hands the id in a cookie to `look`; `None` when it is absent or empty.
@@ -90,19 +108,38 @@ pub(crate) fn without_port(address: &[u8]) -> &[u8] {
     unbracketed.unwrap_or(host)
 }
 
-/// A whole number that Envoy has encoded as a little-endian double, as it does
-/// with numeric claims. Text of the same length is not taken for one: the double
-/// of a whole number below 2^53 holds a control byte or is not UTF-8, unless the
-/// number is so large that no id looks like it.
-fn number_claim(bytes: &[u8]) -> Option<i64> {
-    let encoded: [u8; 8] = bytes.try_into().ok()?;
-    let text = std::str::from_utf8(bytes);
-    if text.is_ok_and(|text| !text.contains(char::is_control)) {
-        return None;
+impl Claim {
+    /// What the payloads agree on of those that have the claim. Which of two tokens
+    /// comes first is chance, so where they differ the claim is no id.
+    fn id<'r>(&self, outside: &mut impl Outside<'r>) -> Id<MetaValue<'r>> {
+        let mut id = Id::Absent;
+        let name = self.name.as_bytes();
+        // What is left of a message that is broken is no token.
+        let _ = payloads(
+            outside.metadata().unwrap_or_default(),
+            &self.keys,
+            &mut |_, payload| {
+                let value = field(payload, name).ok().flatten();
+                let Some(value) = value.filter(is_id) else {
+                    return;
+                };
+                id = match id {
+                    Id::Absent => Id::Is(value),
+                    Id::Is(before) if before == value => id,
+                    _ => Id::Differs,
+                };
+            },
+        );
+        id
     }
-    let number = f64::from_le_bytes(encoded);
-    let whole = number as i64;
-    (whole as f64 == number && whole.unsigned_abs() <= 1 << 53).then_some(whole)
+}
+
+fn is_id(value: &MetaValue<'_>) -> bool {
+    match value {
+        MetaValue::Text(text) => !text.is_empty(),
+        MetaValue::Number(_) | MetaValue::Bool(_) => true,
+        MetaValue::Null | MetaValue::Struct(_) | MetaValue::List(_) => false,
+    }
 }
 
 #[cfg(test)]
@@ -120,17 +157,5 @@ mod tests {
         ] {
             assert_eq!(without_port(address.as_bytes()), ip.as_bytes());
         }
-    }
-
-    #[test]
-    fn numeric_claims_read_as_their_decimal_text() {
-        for number in [0_i64, 1, -7, 12345, 4_294_967_296, (1 << 53) - 1] {
-            let encoded = (number as f64).to_le_bytes();
-            assert_eq!(number_claim(&encoded), Some(number));
-        }
-        assert_eq!(number_claim(b"12345678"), None);
-        assert_eq!(number_claim(b"user"), None);
-        assert_eq!(number_claim(&0.5_f64.to_le_bytes()), None);
-        assert_eq!(number_claim(&f64::NAN.to_le_bytes()), None);
     }
 }

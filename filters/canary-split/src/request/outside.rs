@@ -6,8 +6,8 @@ use std::time::Duration;
 /// The world around a request. Every method is asked only when the split's
 /// configuration needs the answer.
 pub trait Outside<'r> {
-    /// The value at a NUL-joined attribute path, as Envoy encodes it.
-    fn attribute(&mut self, path: &[u8]) -> Option<&'r [u8]>;
+    /// Dynamic metadata, a serialized `envoy.config.core.v3.Metadata`.
+    fn metadata(&mut self) -> Option<&'r [u8]>;
 
     /// Downstream remote address, `ip:port`.
     fn source_address(&mut self) -> Option<&'r [u8]>;

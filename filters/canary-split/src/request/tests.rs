@@ -1,7 +1,9 @@
 use std::time::Duration;
 
+use meshpack_sdk::config::Node;
 use meshpack_sdk::matching::RequestHead;
-use meshpack_sdk::{HeaderMap, config, encode_pairs};
+use meshpack_sdk::{HeaderMap, config, encode_pairs, metadata};
+use serde_json::json;
 
 use super::{CookieId, Decision, MintedCookie, Outside, Reason, cookie_value};
 use crate::config::{Config, Split};
@@ -9,7 +11,7 @@ use crate::config::{Config, Split};
 /// A world that answers what a test has put into it, and counts the questions.
 #[derive(Debug, Default)]
 struct World {
-    attributes: Vec<(&'static str, &'static [u8])>,
+    metadata: &'static [u8],
     address: Option<&'static [u8]>,
     now: Duration,
     random: u32,
@@ -18,14 +20,9 @@ struct World {
 }
 
 impl<'r> Outside<'r> for World {
-    fn attribute(&mut self, path: &[u8]) -> Option<&'r [u8]> {
+    fn metadata(&mut self) -> Option<&'r [u8]> {
         self.questions += 1;
-        let name = path.rsplit(|&b| b == 0).next()?;
-        let found = self
-            .attributes
-            .iter()
-            .find(|(known, _)| known.as_bytes() == name);
-        found.map(|(_, value)| *value)
+        Some(self.metadata)
     }
 
     fn source_address(&mut self) -> Option<&'r [u8]> {
@@ -76,6 +73,30 @@ fn decide(split: &mut Split, world: &mut World, headers: &[(&str, &[u8])]) -> De
 const FIRST: &[u8] = b"user-2";
 const SECOND: &[u8] = b"user-1";
 
+/// What jwt_authn leaves: payloads by their keys.
+fn tokens(payloads: serde_json::Value) -> &'static [u8] {
+    in_this_order([payloads].into_iter())
+}
+
+/// The same, with the entries of each object after those of the one before.
+fn in_this_order(objects: impl Iterator<Item = serde_json::Value>) -> &'static [u8] {
+    let mut payloads = Vec::new();
+    for object in objects {
+        if let Node::Object(entries) = serde_json::from_value(object).unwrap() {
+            payloads.extend(entries);
+        }
+    }
+    let other = serde_json::from_value(json!({"a": {"sub": "x"}})).unwrap();
+    let filters = Node::Object(vec![
+        ("other".to_owned(), other),
+        (
+            "envoy.filters.http.jwt_authn".to_owned(),
+            Node::Object(payloads),
+        ),
+    ]);
+    metadata::encode(&filters).leak()
+}
+
 fn by_header(value: &[u8]) -> (usize, Reason) {
     let mut split = split(r#""stickyBy": [{"header": "x-user"}], "onMissingKey": "default""#);
     let decision = decide(&mut split, &mut World::default(), &[("x-user", value)]);
@@ -96,7 +117,7 @@ fn the_first_key_present_wins_whatever_its_source() {
         r#""stickyBy": [{"header": "x-user"}, {"cookie": "session"}, {"claim": "sub"}, "sourceIp"]"#,
     );
     let mut world = World {
-        attributes: vec![("sub", SECOND)],
+        metadata: tokens(json!({"payload": {"sub": "user-1"}})),
         address: Some(b"user-2:80"),
         ..World::default()
     };
@@ -111,13 +132,103 @@ fn the_first_key_present_wins_whatever_its_source() {
         0
     );
     assert_eq!(arm(&[("cookie", b"session=")]), 1, "the claim");
-    world.attributes.clear();
+    world.metadata = &[];
     let decision = decide(&mut split, &mut world, &[]);
     assert_eq!(
         (decision.arm, decision.reason),
         (0, Reason::Sticky),
         "the address"
     );
+}
+
+/// Each case is a set of payloads; the id that they are to give, `None` for none, and
+/// whether that is because they differ. Whatever the order that Envoy wrote them in.
+#[test]
+fn a_claim_is_read_under_any_key_and_where_tokens_differ_none_is() {
+    let one = |payloads| (payloads, Some("user-1"), false);
+    for (payloads, id, differ) in [
+        one(json!({"payload": {"sub": "user-1"}})),
+        one(json!({"okta": {"sub": "user-1"}})),
+        one(json!({"okta": {"sub": "user-1"}, "google": {"sub": "user-1"}})),
+        one(json!({"okta": {"sub": "user-1"}, "google": {"iss": "g"}})),
+        one(json!({"okta": {"sub": "user-1"}, "google": {"sub": ""}})),
+        one(json!({"okta": {"sub": "user-1"}, "note": "user-2", "list": [{"sub": "x"}]})),
+        (json!({"a": {"sub": 12345}}), Some("12345"), false),
+        (
+            json!({"a": {"sub": 12345}, "b": {"sub": 12345.0}}),
+            Some("12345"),
+            false,
+        ),
+        (json!({"a": {"sub": 1.5}}), Some("1.5"), false),
+        (json!({"a": {"sub": true}}), Some("true"), false),
+        (json!({"a": {"sub": null}}), None, false),
+        (
+            json!({"a": {"sub": ["user-1"]}, "b": {"sub": {"x": 1}}}),
+            None,
+            false,
+        ),
+        (json!({}), None, false),
+        (
+            json!({"a": {"sub": "user-1"}, "b": {"sub": "user-2"}}),
+            None,
+            true,
+        ),
+        (json!({"a": {"sub": "1"}, "b": {"sub": 1}}), None, true),
+        (
+            json!({"a": {"sub": "x"}, "b": {"sub": "y"}, "c": {"sub": "x"}}),
+            None,
+            true,
+        ),
+    ] {
+        let keys: Vec<String> = payloads.as_object().unwrap().keys().cloned().collect();
+        for turned in [false, true] {
+            let mut keys = keys.clone();
+            if turned {
+                keys.reverse();
+            }
+            let entries = keys.iter().map(|key| json!({key.as_str(): payloads[key]}));
+            let mut split = split(r#""stickyBy": [{"claim": "sub"}], "onMissingKey": "default""#);
+            let mut world = World {
+                metadata: in_this_order(entries),
+                ..World::default()
+            };
+            let found = decide(&mut split, &mut world, &[]);
+            let expected = id.map(|id| split.salt.hash(split.hash, id.as_bytes()));
+            assert_eq!(found.client, expected, "{payloads}");
+            assert_eq!(found.tokens_differ, differ, "{payloads}");
+        }
+    }
+}
+
+#[test]
+fn named_payloads_are_those_that_count_and_the_next_source_is_asked_where_they_differ() {
+    let decision = |keys: &str, payloads: serde_json::Value| {
+        let json = format!(
+            r#"{{"jwtPayloadKeys": {keys}, "splits": [{{"name": "s", "stickyBy": [{{"claim": "sub"}}, {{"header": "x-user"}}], "arms": [{{"value": "v1", "weight": 50}}, {{"value": "v2", "weight": 50}}]}}]}}"#
+        );
+        let mut config = config::parse(json.as_bytes(), |value| Config::read(&value)).unwrap();
+        let mut world = World {
+            metadata: tokens(payloads),
+            ..World::default()
+        };
+        let found = decide(&mut config.splits[0], &mut world, &[("x-user", FIRST)]);
+        assert_eq!(found.reason, Reason::Sticky);
+        (found.arm, found.tokens_differ)
+    };
+    let both = json!({"a": {"sub": "user-1"}, "b": {"sub": "user-2"}});
+    assert_eq!(decision(r#"["a"]"#, both.clone()), (1, false));
+    assert_eq!(decision(r#"["b"]"#, both.clone()), (0, false));
+    assert_eq!(decision(r#"["c"]"#, both.clone()), (0, false));
+    assert_eq!(decision(r#"["a", "b"]"#, both), (0, true), "the header");
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_metadata_is_read_without_a_panic(bytes: Vec<u8>) {
+        let mut split = split(r#""stickyBy": [{"claim": "sub"}]"#);
+        let mut world = World { metadata: bytes.leak(), ..World::default() };
+        decide(&mut split, &mut world, &[]);
+    }
 }
 
 #[test]

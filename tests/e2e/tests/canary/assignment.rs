@@ -8,34 +8,11 @@ use meshpack_e2e::canary::{
 };
 use meshpack_e2e::undisturbed;
 use meshpack_harness::{
-    Client, Envoy, EnvoyVersion, HttpFilter, Listener, Request, Route, Swap, Upstream, versions,
+    Client, Envoy, EnvoyVersion, Listener, Request, Route, Swap, Upstream, versions,
 };
 use serde_json::{Value, json};
 
-/// Tokens signed with HS256 and the key below, with the `sub` user-1, user-2, and
-/// with the `uid` 12345, a number.
-const USER_1: &str = "eyJhbGciOiJIUzI1NiIsImtpZCI6ImsiLCJ0eXAiOiJKV1QifQ.eyJpc3MiOiJ0ZXN0Iiwic3ViIjoidXNlci0xIn0.E5AatnSOJTuhgRHoc7plSXAHXoB2lEA8rmkwOuakNB4";
-const USER_2: &str = "eyJhbGciOiJIUzI1NiIsImtpZCI6ImsiLCJ0eXAiOiJKV1QifQ.eyJpc3MiOiJ0ZXN0Iiwic3ViIjoidXNlci0yIn0.1HLsTuBMKOmtdgf3a4Jun9k7ymNm5h73AScYkDV-NWA";
-const UID_12345: &str = "eyJhbGciOiJIUzI1NiIsImtpZCI6ImsiLCJ0eXAiOiJKV1QifQ.eyJpc3MiOiJ0ZXN0Iiwic3ViIjoieCIsInVpZCI6MTIzNDV9.4QwifSPaqvSvY7uU_qzwjexkWqU9MsCH3bhjOZGXBUA";
-const KEY: &str = r#"{"keys":[{"kty":"oct","kid":"k","alg":"HS256","k":"bWVzaHBhY2stdGVzdC1rZXktb2YtMzItYnl0ZXMtb2s"}]}"#;
-
-/// jwt_authn as Istio writes it: the payload goes into the metadata.
-fn jwt_authn() -> HttpFilter {
-    HttpFilter::new(
-        "envoy.filters.http.jwt_authn",
-        json!({
-            "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
-            "providers": {"p": {
-                "issuer": "test",
-                "local_jwks": {"inline_string": KEY},
-                "payload_in_metadata": "payload",
-            }},
-            "rules": [{"match": {"prefix": "/"}, "requires": {"requires_any": {"requirements": [
-                {"provider_name": "p"}, {"allow_missing": {}},
-            ]}}}],
-        }),
-    )
-}
+use super::tokens::{UID_12345, USER_1, USER_2, jwt_authn};
 
 const HALF: [f64; 2] = [50.0, 50.0];
 
@@ -77,7 +54,7 @@ fn splits() -> Vec<Value> {
 
 async fn start(version: EnvoyVersion, workers: u32) -> Envoy {
     let mut listener = Listener::new("in")
-        .filter(jwt_authn())
+        .filter(jwt_authn(&[("p", "", "payload")]))
         .filter(filter(&splits()));
     for value in ["v1", "v2", "v3"] {
         listener = listener.route(Route::direct(200, value).when_header(HEADER, value));

@@ -7,3 +7,4 @@ mod configuration;
 mod examples;
 mod hostile;
 mod identity;
+mod tokens;

@@ -9,6 +9,11 @@
 //! Its functions are called cold, which keeps them small in every filter that has
 //! them; the host call before them costs far more.
 
+mod encode;
+
+pub use encode::encode;
+
+use crate::config::Fields;
 use crate::protobuf::{Content, Malformed, Reader};
 
 /// The filter that leaves the payloads of tokens which it has verified.
@@ -122,6 +127,15 @@ pub fn payloads<'a>(
         }
     }
     Ok(())
+}
+
+/// Reads `jwtPayloadKeys`, the keys for [`payloads`]: none when it is not there.
+#[must_use]
+#[cold]
+pub fn read_payload_keys(fields: &mut Fields<'_>) -> Option<Vec<String>> {
+    fields.get("jwtPayloadKeys").map_or(Some(Vec::new()), |v| {
+        v.non_empty_list_of(|key| key.non_empty_string().map(str::to_owned))
+    })
 }
 
 #[cold]
