@@ -69,7 +69,18 @@ fn check(system: &str) {
     let text = fs::read_to_string(folder.join(system).join("losses.yaml")).unwrap();
     for target in ["wasmplugin", "envoy"] {
         let file = format!("{system}/losses.yaml");
-        let ran = meshpack_in(&folder, &["--json", "translate", "--to", target, &file]);
+        let ran = meshpack_in(
+            &folder,
+            &[
+                "--json",
+                "translate",
+                "--callers",
+                "none",
+                "--to",
+                target,
+                &file,
+            ],
+        );
         assert_eq!(ran.code, 1, "{}", ran.err);
         let report: Value = serde_json::from_str(&ran.out).unwrap();
         let (lost, noted) = marked(&text, target);

@@ -55,6 +55,11 @@ pub(super) struct Options {
     /// others than the Gateway resources among the files.
     #[arg(long, value_name = "NAMESPACE/KEY=VALUE,…")]
     pub(super) gateway: Vec<Gateway>,
+    /// Namespaces whose workloads call the services, beside the services' own. Splits and
+    /// budgets are decided by the caller's proxy, which loads the plugins of its own
+    /// namespace; none if there are no other callers. May be repeated.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(super) callers: Vec<String>,
     /// Istio's root namespace, whose policies and plugins concern all namespaces.
     #[arg(long, value_name = "NAME", default_value = "istio-system")]
     pub(super) root_namespace: String,
@@ -109,8 +114,8 @@ impl Options {
     pub(super) fn layout(&self) -> Layout {
         let mut layout = Layout {
             root: self.root_namespace.clone(),
-            gateways: Vec::new(),
             complete: !self.gateway.is_empty(),
+            ..Layout::default()
         };
         for gateway in &self.gateway {
             if let Gateway::Pods(pods) = gateway {

@@ -18,6 +18,14 @@ pub(crate) struct GatewayPods {
     pub(crate) labels: Vec<(String, String)>,
 }
 
+/// A Gateway of Istio's own, and the labels of its pods, in any namespace.
+#[derive(Debug)]
+pub(crate) struct NamedGateway {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) labels: Vec<(String, String)>,
+}
+
 /// What is known about a mesh beside its resources.
 #[derive(Debug)]
 pub(crate) struct Layout {
@@ -27,6 +35,8 @@ pub(crate) struct Layout {
     pub(crate) gateways: Vec<GatewayPods>,
     /// Whether there are no others.
     pub(crate) complete: bool,
+    /// Istio's Gateways, by name.
+    pub(crate) named: Vec<NamedGateway>,
 }
 
 impl Default for Layout {
@@ -35,6 +45,7 @@ impl Default for Layout {
             root: "istio-system".to_owned(),
             gateways: Vec::new(),
             complete: false,
+            named: Vec::new(),
         }
     }
 }

@@ -7,23 +7,60 @@ use meshpack_sdk::config::Node;
 use crate::translate::ledger::Spot;
 
 /// How requests to some hosts are routed: the first rule that matches decides.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Routes {
     pub(crate) name: String,
     pub(crate) namespace: String,
     /// Name in metrics, unique among all routes.
     pub(crate) label: String,
-    /// Host names as clients write them, `*.suffix` allowed; `*` for all.
+    /// Host names as clients write them, `*.suffix` allowed; `*` for all. None for
+    /// routes that others delegate to.
     pub(crate) hosts: Vec<String>,
+    /// The hosts of the routes that delegate to these.
+    pub(crate) delegated: Vec<String>,
     pub(crate) rules: Vec<Rule>,
+    /// Whose proxies follow these routes.
+    pub(crate) reach: Reach,
+    /// The namespace of the proxies for which names are asked; its own if none is said.
+    pub(crate) seen_from: Option<String>,
+    /// Labels and annotations as they were written.
+    pub(crate) metadata: Vec<(String, Node)>,
     /// Fields of an Istio VirtualService that only Istio understands.
     pub(crate) kept: Vec<(String, Node)>,
+    /// Whether no resource says so: a service that is reached as it is.
+    pub(crate) unwritten: bool,
     /// The HTTPRoutes that these were, which the split's routes are added to.
     pub(crate) http_routes: Vec<WrittenRoute>,
 }
 
+/// Whose proxies follow some routes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Reach {
+    pub(crate) callers: Callers,
+    pub(crate) gateways: Vec<GatewayRef>,
+}
+
+/// Workloads that call.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Callers {
+    /// In every namespace.
+    #[default]
+    All,
+    /// In these alone.
+    Of(Vec<String>),
+}
+
+/// A Gateway by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GatewayRef {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    /// Of the Gateway API, rather than Istio's own.
+    pub(crate) of_api: bool,
+}
+
 /// An HTTPRoute as it was written.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct WrittenRoute {
     pub(crate) node: Node,
     /// Group of its first rule.
@@ -33,16 +70,21 @@ pub(crate) struct WrittenRoute {
 impl Routes {
     /// All names by which clients in Kubernetes reach the hosts.
     pub(crate) fn names(&self) -> Vec<String> {
+        let from = self.seen_from.as_ref().unwrap_or(&self.namespace);
         let mut names: Vec<String> = Vec::new();
-        for host in &self.hosts {
-            let mut of_host = vec![host.clone()];
-            if let Some((service, namespace)) = service_of(host, &self.namespace) {
-                if namespace == self.namespace {
-                    of_host.push(service.to_owned());
+        for host in self.hosts.iter().chain(&self.delegated) {
+            let mut of_host = Vec::new();
+            match service_of(host, &self.namespace) {
+                Some((service, namespace)) => {
+                    // Short names are those of the caller's own namespace.
+                    if namespace == from {
+                        of_host.push(service.to_owned());
+                    }
+                    of_host.push(format!("{service}.{namespace}"));
+                    of_host.push(format!("{service}.{namespace}.svc"));
+                    of_host.push(format!("{service}.{namespace}.svc.cluster.local"));
                 }
-                of_host.push(format!("{service}.{namespace}"));
-                of_host.push(format!("{service}.{namespace}.svc"));
-                of_host.push(format!("{service}.{namespace}.svc.cluster.local"));
+                None => of_host.push(host.clone()),
             }
             for name in of_host {
                 if !names.contains(&name) {
@@ -51,6 +93,21 @@ impl Routes {
             }
         }
         names
+    }
+
+    /// Whether a plugin has anything to do for these routes.
+    pub(crate) fn has_work(&self) -> bool {
+        self.rules
+            .iter()
+            .any(|rule| rule.arms.len() > 1 || matches!(rule.retry, Retry::On(_)))
+    }
+}
+
+/// A service's full name, by which all spellings of it are one; other hosts as they are.
+pub(crate) fn full_name(host: &str, namespace: &str) -> String {
+    match service_of(host, namespace) {
+        Some((service, namespace)) => format!("{service}.{namespace}.svc.cluster.local"),
+        None => host.to_owned(),
     }
 }
 
@@ -67,10 +124,14 @@ fn service_of<'h>(host: &'h str, namespace: &'h str) -> Option<(&'h str, &'h str
 }
 
 /// One rule.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Rule {
     /// Any of them; none means every request.
     pub(crate) matches: Vec<Match>,
+    /// The same with the conditions of those that delegate to this rule.
+    pub(crate) delegated: Option<Vec<Match>>,
+    /// Namespace and name of the routes that this rule leaves its requests to.
+    pub(crate) delegate: Option<(String, String)>,
     /// Where requests go, with their shares; the first is the default.
     pub(crate) arms: Vec<Arm>,
     pub(crate) retry: Retry,
@@ -93,8 +154,50 @@ pub(crate) struct Match {
     pub(crate) methods: Vec<String>,
     pub(crate) headers: Vec<(String, TextMatch)>,
     pub(crate) query: Vec<(String, TextMatch)>,
-    /// Conditions of an Istio match that only Istio understands.
+    /// Conditions of an Istio match that the filters have no words for.
     pub(crate) kept: Vec<(String, Node)>,
+    /// What those of them mean that Envoy has words for, too.
+    pub(crate) extra: Vec<Extra>,
+}
+
+/// A condition beyond the filters' `match`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Extra {
+    /// The path is compared without regard to case.
+    IgnoreCase,
+    /// The header has no such value.
+    Without(String, TextMatch),
+    /// A pseudo header: `:authority`, `:scheme`, `:method`.
+    Pseudo(&'static str, TextMatch),
+    /// What an Envoy outside of Istio cannot know.
+    Unknown,
+}
+
+impl Rule {
+    /// The conditions on the requests that get here.
+    pub(crate) fn conditions(&self) -> &[Match] {
+        self.delegated.as_ref().unwrap_or(&self.matches)
+    }
+
+    /// Puts the arm with the largest share first: the default, which requests get that no
+    /// plugin looked at. So they never reach a version that is drained.
+    pub(crate) fn default_to_heaviest(&mut self) {
+        let weights: Vec<f64> = self.arms.iter().map(|arm| arm.weight).collect();
+        if let Some(arms) = self.arms.get_mut(..=heaviest(&weights)) {
+            arms.rotate_right(1);
+        }
+    }
+}
+
+/// Which weight is the largest, the first of equals.
+pub(crate) fn heaviest(weights: &[f64]) -> usize {
+    let mut largest = 0;
+    for (index, weight) in weights.iter().enumerate() {
+        if weights.get(largest).is_some_and(|known| weight > known) {
+            largest = index;
+        }
+    }
+    largest
 }
 
 impl Match {
@@ -181,6 +284,26 @@ pub(crate) struct RetryPolicy {
     pub(crate) kept: Vec<(String, Node)>,
 }
 
+impl RetryPolicy {
+    /// What Istio does for routes that say nothing about retries.
+    pub(crate) fn istio_default() -> Self {
+        let on = [
+            "connect-failure",
+            "refused-stream",
+            "unavailable",
+            "cancelled",
+        ];
+        Self {
+            retries: 2,
+            on: on.map(str::to_owned).to_vec(),
+            per_try_timeout: None,
+            budget: Budget::default(),
+            backoff: None,
+            kept: Vec::new(),
+        }
+    }
+}
+
 /// How many retries a number of requests pays for.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Budget {
@@ -209,6 +332,8 @@ impl Default for Budget {
 #[derive(Debug, Clone)]
 pub(crate) struct Backend {
     pub(crate) host: String,
+    /// Where it was said.
+    pub(crate) namespace: String,
     /// None for the service as a whole, and all subsets that say nothing themselves.
     pub(crate) subset: Option<String>,
     /// Where it is, if the source says so.
@@ -221,9 +346,14 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    pub(crate) fn new(host: impl Into<String>, subset: Option<String>) -> Self {
+    pub(crate) fn new(
+        host: impl Into<String>,
+        namespace: impl Into<String>,
+        subset: Option<String>,
+    ) -> Self {
         Self {
             host: host.into(),
+            namespace: namespace.into(),
             subset,
             address: None,
             outlier: None,

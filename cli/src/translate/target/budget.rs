@@ -45,7 +45,7 @@ fn budgets_of(routes: &Routes, mesh: &Mesh, ledger: &Ledger) -> Vec<Node> {
             let mut entry = vec![("name", text(names.next(rule.group)))];
             entry.extend(matcher.map(|matcher| ("match", matcher)));
             match &rule.retry {
-                Retry::On(policy) => entry.extend(terms(policy, rule, mesh, ledger)),
+                Retry::On(policy) => entry.extend(terms(policy, routes, rule, mesh, ledger)),
                 Retry::Off => entry.push(("maxRetries", integer(0))),
                 // Istio's own default: its conditions stay on the route.
                 Retry::Default => entry.push(("maxRetries", integer(2))),
@@ -71,7 +71,7 @@ fn uniform(routes: &Routes, mesh: &Mesh, ledger: &Ledger) -> Option<RetryPolicy>
             on: Vec::new(),
             per_try_timeout: None,
             backoff: None,
-            budget: budget_of(policy, rule, mesh, ledger).clone(),
+            budget: budget_of(policy, routes, rule, mesh, ledger).clone(),
             kept: Vec::new(),
         };
         match &common {
@@ -99,11 +99,12 @@ fn of_all(routes: &Routes, policy: &RetryPolicy) -> Node {
 
 fn terms(
     policy: &RetryPolicy,
+    routes: &Routes,
     rule: &Rule,
     mesh: &Mesh,
     ledger: &Ledger,
 ) -> Vec<(&'static str, Node)> {
-    let budget = budget_of(policy, rule, mesh, ledger);
+    let budget = budget_of(policy, routes, rule, mesh, ledger);
     let mut entry = shares(budget).to_vec();
     entry.push(("maxRetries", integer(policy.retries)));
     if !policy.on.is_empty() {
@@ -136,13 +137,18 @@ fn shares(budget: &Budget) -> [(&'static str, Node); 2] {
 /// The budget of the services behind a rule, or that of its retries.
 fn budget_of<'a>(
     policy: &'a RetryPolicy,
+    routes: &Routes,
     rule: &Rule,
     mesh: &'a Mesh,
     ledger: &Ledger,
 ) -> &'a Budget {
     let given = |arm: &Arm| {
-        let mut of_host = mesh.backends.iter().filter(|one| one.host == arm.to.host);
-        of_host.find_map(|backend| backend.budget.as_ref())
+        let of_host = mesh.backends_of(&arm.to.host, &routes.namespace);
+        let find = |subset: &Option<String>| {
+            let mut found = of_host.iter().filter(|one| one.subset == *subset);
+            found.find_map(|backend| backend.budget.as_ref())
+        };
+        find(&arm.to.subset).or_else(|| find(&None))
     };
     let mut given = rule.arms.iter().map(given);
     let first = given.next().flatten();

@@ -1,15 +1,19 @@
 //! An HTTPRoute that follows the steering header.
 
-use meshpack_sdk::config::Node;
+use meshpack_sdk::config::{Node, Number};
 
 use super::split::steering;
 use super::{STEERING_HEADER, text};
 use crate::json::object;
-use crate::translate::model::traffic::{Routes, Rule, WrittenRoute};
+use crate::translate::model::traffic::{Match, Routes, Rule, WrittenRoute, heaviest};
+use crate::translate::source::gateway_api::precedence;
 
 /// The route as it was written, with a rule per arm behind the first at its
 /// end: the steering header makes them more specific than the rule they come
 /// from, and of equally specific rules the first decides.
+///
+/// It makes them more specific than others, too. A rule that decided before them has its
+/// matches once more, with the header, so that it still does.
 pub(crate) fn http_route(routes: &Routes, written: &WrittenRoute) -> Node {
     let mut route = without(&written.node, "status");
     set(
@@ -31,10 +35,11 @@ pub(crate) fn http_route(routes: &Routes, written: &WrittenRoute) -> Node {
         let all: Option<Vec<Vec<String>>> =
             parts.iter().map(|part| steering(routes, part)).collect();
         let Some(values) = all.and_then(|all| all.into_iter().next()) else {
+            hold_place(rule, &outranked(routes, group));
             continue;
         };
         let backends = match get_mut(rule, &["backendRefs"]) {
-            Some(Node::List(backends)) => std::mem::take(backends),
+            Some(Node::List(backends)) => default_first(std::mem::take(backends)),
             _ => continue,
         };
         for (value, backend) in values.iter().zip(&backends).skip(1) {
@@ -56,6 +61,62 @@ pub(crate) fn http_route(routes: &Routes, written: &WrittenRoute) -> Node {
     }
     rules.extend(steered);
     route
+}
+
+/// The backends in the order of the rule's arms.
+fn default_first(mut backends: Vec<Node>) -> Vec<Node> {
+    let weight = |backend: &Node| match entry(backend, "weight") {
+        Some(Node::Number(Number::Integer(weight))) => *weight as f64,
+        Some(Node::Number(Number::Double(weight))) => *weight,
+        _ => 1.0,
+    };
+    let weights: Vec<f64> = backends.iter().map(weight).collect();
+    if let Some(first) = backends.get_mut(..=heaviest(&weights)) {
+        first.rotate_right(1);
+    }
+    backends
+}
+
+/// The values by which later rules steer requests that this rule takes.
+fn outranked(routes: &Routes, group: usize) -> Vec<String> {
+    let any = Match::default();
+    let ranks = |rule: &Rule| {
+        let one = rule.matches.first().unwrap_or(&any);
+        precedence::of_path_and_method(one)
+    };
+    let mut values: Vec<String> = Vec::new();
+    let mine = routes.rules.iter().enumerate();
+    for (at, rule) in mine.filter(|(_, rule)| rule.group == group) {
+        let later = routes.rules.iter().skip(at + 1);
+        for other in later.filter(|other| other.group != group && ranks(other) == ranks(rule)) {
+            for value in steering(routes, other)
+                .unwrap_or_default()
+                .into_iter()
+                .skip(1)
+            {
+                if !values.contains(&value) {
+                    values.push(value);
+                }
+            }
+        }
+    }
+    values
+}
+
+fn hold_place(rule: &mut Node, values: &[String]) {
+    if values.is_empty() {
+        return;
+    }
+    let mut all = match entry(rule, "matches") {
+        Some(Node::List(written)) if !written.is_empty() => written.clone(),
+        _ => vec![Node::Object(Vec::new())],
+    };
+    for value in values {
+        if let Node::List(more) = matches(rule, value) {
+            all.extend(more);
+        }
+    }
+    set(rule, &["matches"], Node::List(all));
 }
 
 /// The matches of a rule, with the steering header in each.

@@ -11,10 +11,10 @@ use crate::translate::model::traffic::{Match, PathMatch, Routes, Rule, TextMatch
 /// condition that `match` cannot say.
 pub(super) fn of_rules(routes: &Routes, rules: &[Rule]) -> Result<Vec<Option<Node>>, String> {
     let hosts = hosts(&routes.names());
-    if rules.iter().any(|rule| rule.matches.is_empty()) {
+    if rules.iter().any(|rule| rule.conditions().is_empty()) {
         return Ok(vec![entry(&hosts, &[], &Match::default())?]);
     }
-    let all: Vec<&Match> = rules.iter().flat_map(|rule| &rule.matches).collect();
+    let all: Vec<&Match> = rules.iter().flat_map(|rule| rule.conditions()).collect();
     // Alternatives that differ in the path alone are one entry with several paths.
     let rest = |one: &Match| Match {
         path: None,

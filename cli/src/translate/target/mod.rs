@@ -4,6 +4,7 @@ mod budget;
 pub(crate) mod envoy;
 mod http_route;
 mod matching;
+mod placement;
 mod split;
 pub(crate) mod virtual_service;
 pub(crate) mod wasm_plugin;

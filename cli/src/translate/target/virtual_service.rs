@@ -16,19 +16,21 @@ pub(crate) fn virtual_service(routes: &Routes) -> Node {
         .rules
         .iter()
         .flat_map(|rule| http_routes(routes, rule));
-    let mut spec = vec![("hosts".to_owned(), texts(&routes.hosts))];
+    let mut spec = Vec::new();
+    if !routes.hosts.is_empty() {
+        spec.push(("hosts".to_owned(), texts(&routes.hosts)));
+    }
     spec.extend(routes.kept.iter().cloned());
     spec.push(("http".to_owned(), Node::List(http.collect())));
+    let mut metadata = vec![
+        ("name".to_owned(), text(&routes.name)),
+        ("namespace".to_owned(), text(&routes.namespace)),
+    ];
+    metadata.extend(routes.metadata.iter().cloned());
     object([
         ("apiVersion", text("networking.istio.io/v1")),
         ("kind", text("VirtualService")),
-        (
-            "metadata",
-            object([
-                ("name", text(&routes.name)),
-                ("namespace", text(&routes.namespace)),
-            ]),
-        ),
+        ("metadata", Node::Object(metadata)),
         ("spec", object(spec)),
     ])
 }

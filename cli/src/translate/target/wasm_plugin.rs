@@ -1,38 +1,31 @@
 //! WasmPlugin resources around the configurations, and what they need beside them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use meshpack_sdk::config::Node;
 
 use super::envoy::PEER_ADDRESS;
 use super::http_route::http_route;
 use super::virtual_service::virtual_service;
-use super::{budget, duration, integer, split, text};
+use super::{budget, duration, integer, placement, split, text};
 use crate::filters::Filter;
 use crate::json::object;
 use crate::translate::ledger::Ledger;
 use crate::translate::model::acting::{self, Mark, Plan, Planned, Side};
+use crate::translate::model::attachment::plugin_name;
 use crate::translate::model::traffic::{Backend, Outlier, Routes};
-use crate::translate::model::{Mesh, Scope};
+use crate::translate::model::{Mesh, Scope, telemetry};
 use crate::translate::options::Options;
 
 /// All resources, plugins first.
 pub(crate) fn resources(mesh: &Mesh, options: &Options, ledger: &Ledger) -> Vec<Node> {
     let mut plugins = Vec::new();
     let mut services = Vec::new();
-    let mut by_namespace: BTreeMap<&str, Vec<&Routes>> = BTreeMap::new();
-    for routes in &mesh.routes {
-        by_namespace
-            .entry(&routes.namespace)
-            .or_default()
-            .push(routes);
-    }
-    for (namespace, routes) in by_namespace {
+    for placement in placement::of_routes(mesh, options, ledger) {
+        let routes: Vec<&Routes> = placement.routes.iter().collect();
         let scope = |name: &str| Scope {
-            name: name.to_owned(),
-            namespace: namespace.to_owned(),
-            selector: None,
-            port: None,
+            name: plugin_name(name, &placement.scope.selector),
+            ..placement.scope.clone()
         };
         // The split is decided before the budget looks at the request.
         if let Some(config) = split::canary(&routes, &options.sticky_by, ledger) {
@@ -53,17 +46,17 @@ pub(crate) fn resources(mesh: &Mesh, options: &Options, ledger: &Ledger) -> Vec<
     plugins.extend(plan.plugins.iter().map(|planned| authz(planned, options)));
     plugins.extend(peer_addresses(&plan, &mesh.layout.root));
     plugins.extend(plan.marks.iter().map(mark));
-    for telemetry in &mesh.telemetry {
+    for planned in telemetry::plan(&mesh.telemetry, &mesh.layout, ledger) {
         let plugin = Plugin {
             filter: Filter::Telemetry,
-            scope: telemetry.scope.clone(),
-            config: telemetry.config.clone(),
+            scope: planned.scope,
+            config: planned.config,
             priority: None,
             mode: None,
         };
         plugins.push(plugin.node(options));
     }
-    for routes in &mesh.routes {
+    for routes in mesh.routes.iter().filter(|routes| !routes.unwritten) {
         match routes.http_routes.as_slice() {
             [] => services.push(virtual_service(routes)),
             written => services.extend(written.iter().map(|one| http_route(routes, one))),

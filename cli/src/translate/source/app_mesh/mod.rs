@@ -90,13 +90,11 @@ impl Router {
         Routes {
             name: self.name.clone(),
             namespace: self.namespace,
-            label: String::new(),
             hosts,
             rules: rules
                 .map(|(group, (_, rule))| Rule { group, ..rule })
                 .collect(),
-            kept: Vec::new(),
-            http_routes: Vec::new(),
+            ..Routes::default()
         }
     }
 }

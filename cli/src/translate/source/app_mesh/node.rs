@@ -61,7 +61,7 @@ impl Node {
                 listener.lose("timeout", "the routes have the timeouts");
             }
         }
-        let mut backend = Backend::new(destination.host.clone(), None);
+        let mut backend = Backend::new(destination.host.clone(), &resource.namespace, None);
         backend.address = destination
             .port
             .map(|port| (destination.host.clone(), port));

@@ -46,6 +46,8 @@ pub(super) fn read(field: &Field<'_>, nodes: &[Node]) -> Option<(i64, Rule)> {
     let rule = Rule {
         matches,
         arms: arms.iter().filter_map(|arm| read_arm(arm, nodes)).collect(),
+        delegated: None,
+        delegate: None,
         retry,
         timeout: Some(timeout.unwrap_or(DEFAULT_TIMEOUT)).filter(|time| !time.is_zero()),
         kept: Vec::new(),

@@ -31,6 +31,8 @@ pub(super) fn read(resources: &[&Resource<'_>], cx: &Context<'_>, mesh: &mut Mes
         mesh.routes.push(splitter.routes(vec![Rule {
             matches: Vec::new(),
             arms: arms_of(&splitter.name, None, &splitters),
+            delegated: None,
+            delegate: None,
             retry: Retry::Off,
             timeout: None,
             kept: Vec::new(),
@@ -82,11 +84,9 @@ impl<'a> Entry<'a> {
         Routes {
             name: self.name.clone(),
             namespace: self.namespace.clone(),
-            label: String::new(),
             hosts: vec![self.name.clone(), format!("{}.virtual.consul", self.name)],
             rules,
-            kept: Vec::new(),
-            http_routes: Vec::new(),
+            ..Routes::default()
         }
     }
 }

@@ -19,6 +19,8 @@ pub(super) fn read(entry: &Entry<'_>, splitters: &[(String, Vec<Arm>)]) -> Route
     rules.push(Rule {
         matches: Vec::new(),
         arms: arms_of(&entry.name, None, splitters),
+        delegated: None,
+        delegate: None,
         retry: Retry::Off,
         timeout: None,
         kept: Vec::new(),
@@ -69,6 +71,8 @@ fn read_route(
     Some(Rule {
         matches,
         arms,
+        delegated: None,
+        delegate: None,
         retry,
         timeout,
         kept: Vec::new(),

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use super::super::{Context, Resource};
+use meshpack_sdk::config::Node;
+
+use super::super::{Context, Resource, as_written};
 use super::{matching, precedence};
 use crate::translate::ledger::Field;
 use crate::translate::model::Mesh;
 use crate::translate::model::traffic::{
-    Arm, Budget, Destination, Match, Retry, RetryPolicy, Routes, Rule, WrittenRoute,
+    Arm, Budget, Callers, Destination, GatewayRef, Match, Reach, Retry, RetryPolicy, Routes, Rule,
+    WrittenRoute,
 };
 use crate::translate::options::Target;
 
@@ -22,19 +25,38 @@ pub(in super::super) fn read(resource: &Resource<'_>, cx: &Context<'_>) -> Optio
         rules.extend(read_rule(group, rule, resource, cx));
     }
     precedence::sort(&mut rules);
-    let hosts = hosts(&spec, resource, cx);
+    let (hosts, reach) = parents(&spec, resource, cx);
     Some(Routes {
         name: resource.name.clone(),
         namespace: resource.namespace.clone(),
-        label: String::new(),
         hosts,
         rules,
-        kept: Vec::new(),
+        reach,
         http_routes: vec![WrittenRoute {
-            node: resource.field.node().clone(),
+            node: of_core(&as_written(resource.field.node())),
             first_group: 0,
         }],
+        ..Routes::default()
     })
+}
+
+/// Linkerd calls the group of Services `core`, Kubernetes and Istio "".
+fn of_core(node: &Node) -> Node {
+    match node {
+        Node::Object(entries) => Node::Object(
+            entries
+                .iter()
+                .map(|(key, value)| match value {
+                    Node::String(group) if key == "group" && group == "core" => {
+                        (key.clone(), Node::String(String::new()))
+                    }
+                    value => (key.clone(), of_core(value)),
+                })
+                .collect(),
+        ),
+        Node::List(items) => Node::List(items.iter().map(of_core).collect()),
+        other => other.clone(),
+    }
 }
 
 /// Adds routes to those that other HTTPRoutes have for the same hosts: the most
@@ -42,6 +64,7 @@ pub(in super::super) fn read(resource: &Resource<'_>, cx: &Context<'_>) -> Optio
 pub(in super::super) fn add(mesh: &mut Mesh, routes: Routes) {
     let same = |known: &&mut Routes| {
         known.namespace == routes.namespace
+            && known.reach == routes.reach
             && known.hosts == routes.hosts
             && !known.http_routes.is_empty()
     };
@@ -70,13 +93,14 @@ pub(in super::super) fn add(mesh: &mut Mesh, routes: Routes) {
     precedence::sort(&mut known.rules);
 }
 
-/// The hosts of the route: its hostnames, or the services that it is attached to.
-fn hosts(spec: &Field<'_>, resource: &Resource<'_>, cx: &Context<'_>) -> Vec<String> {
+/// The hosts of the route, its hostnames at gateways and the services that it is attached
+/// to, and whose proxies follow it.
+fn parents(spec: &Field<'_>, resource: &Resource<'_>, cx: &Context<'_>) -> (Vec<String>, Reach) {
     let mut services = Vec::new();
+    let mut gateways = Vec::new();
+    let mut callers: Option<Callers> = None;
     for parent in spec.list("parentRefs") {
-        for key in ["group", "namespace"] {
-            parent.skip(key);
-        }
+        parent.skip("group");
         for key in ["sectionName", "port"] {
             let Some(field) = parent.get(key) else {
                 continue;
@@ -92,20 +116,45 @@ fn hosts(spec: &Field<'_>, resource: &Resource<'_>, cx: &Context<'_>) -> Vec<Str
         }
         let kind = parent.text_at("kind").unwrap_or("Gateway");
         let name = parent.text_at("name").unwrap_or_default();
+        let namespace = parent.text_at("namespace").unwrap_or(&resource.namespace);
         if kind == "Service" {
-            let namespace = parent.text_at("namespace").unwrap_or(&resource.namespace);
             services.push(host(name, namespace, &resource.namespace));
+            // A route beside its service is for all callers, one elsewhere for those there.
+            let beside = namespace == resource.namespace;
+            if beside {
+                callers = Some(Callers::All);
+            } else if callers.is_none() {
+                callers = Some(Callers::Of(vec![resource.namespace.clone()]));
+            }
+        } else {
+            gateways.push(GatewayRef {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+                of_api: true,
+            });
         }
     }
-    let named = spec
-        .get("hostnames")
-        .map(|names| names.texts())
-        .unwrap_or_default();
-    match (named.is_empty(), services.is_empty()) {
-        (false, _) => named.into_iter().map(str::to_owned).collect(),
-        (true, false) => services,
-        (true, true) => vec!["*".to_owned()],
+    if services.is_empty() && gateways.is_empty() {
+        spec.ledger().lost(
+            &spec.spot(),
+            "names no parent, so no proxy follows this route: name its Gateway or its Service in parentRefs",
+        );
     }
+    let named = spec.list("hostnames");
+    let named = named.iter().filter_map(Field::text);
+    let mut hosts: Vec<String> = named.map(str::to_owned).collect();
+    if gateways.is_empty() && !services.is_empty() {
+        // Services have their own names.
+        hosts.clear();
+    } else if hosts.is_empty() {
+        hosts.push("*".to_owned());
+    }
+    hosts.extend(services);
+    let reach = Reach {
+        callers: callers.unwrap_or_else(|| Callers::Of(Vec::new())),
+        gateways,
+    };
+    (hosts, reach)
 }
 
 /// The host name of a service, short in its own namespace.
@@ -147,13 +196,16 @@ fn read_rule(
         (_, Some(whole), Some(one)) => Some(whole.min(one)),
         (_, whole, one) => whole.or(one),
     };
-    let mut matches: Vec<Match> = field.list("matches").iter().map(matching::read).collect();
-    if matches.is_empty() {
+    let written = field.list("matches");
+    let mut matches: Vec<Match> = written.iter().filter_map(matching::read).collect();
+    if written.is_empty() {
         matches.push(Match::default());
     }
     let rule = |one: Match| Rule {
         matches: if one.is_any() { Vec::new() } else { vec![one] },
         arms: arms.clone(),
+        delegated: None,
+        delegate: None,
         retry: retry.clone(),
         timeout,
         kept: Vec::new(),

@@ -3,7 +3,8 @@
 use crate::translate::ledger::Field;
 use crate::translate::model::traffic::{Match, PathMatch, TextMatch};
 
-pub(in super::super) fn read(field: &Field<'_>) -> Match {
+/// None for what cannot be said: no request follows it, rather than too many.
+pub(in super::super) fn read(field: &Field<'_>) -> Option<Match> {
     let mut read = Match::default();
     if let Some(path) = field.get("path") {
         let value = path.text_at("value").unwrap_or("/").to_owned();
@@ -12,9 +13,9 @@ pub(in super::super) fn read(field: &Field<'_>) -> Match {
             "RegularExpression" => Some(PathMatch::Regex(value)),
             other if other != "PathPrefix" => {
                 path.lost(format!(
-                    "{other:?} is not a type of Gateway API: every path is matched"
+                    "{other:?} is not a type of Gateway API: this match is left out"
                 ));
-                None
+                return None;
             }
             _ if value.trim_end_matches('/').is_empty() => None,
             _ => Some(PathMatch::Segments(value)),
@@ -34,14 +35,14 @@ pub(in super::super) fn read(field: &Field<'_>) -> Match {
                 Some("RegularExpression") => TextMatch::Regex(value.to_owned()),
                 Some(other) if other != "Exact" => {
                     entry.lost(format!(
-                        "{other:?} is not a type of Gateway API: this condition is left out"
+                        "{other:?} is not a type of Gateway API: this match is left out"
                     ));
-                    continue;
+                    return None;
                 }
                 _ => TextMatch::Exact(value.to_owned()),
             };
             list.push((name.to_ascii_lowercase(), value));
         }
     }
-    read
+    Some(read)
 }

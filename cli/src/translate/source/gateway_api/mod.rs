@@ -3,7 +3,7 @@
 
 pub(super) mod http_route;
 pub(super) mod matching;
-mod precedence;
+pub(in crate::translate) mod precedence;
 
 use super::{Context, Resource};
 use crate::translate::ledger::Field;
@@ -12,6 +12,17 @@ use crate::translate::model::attachment::{GATEWAY_NAME, GatewayPods};
 use crate::translate::model::traffic::{Backend, Budget, Retry, Rule};
 
 pub(super) fn read(resources: &[&Resource<'_>], cx: &Context<'_>, mesh: &mut Mesh) {
+    // Of equally particular routes the oldest decides, then the first by name.
+    let mut resources = resources.to_vec();
+    resources.sort_by_key(|resource| {
+        let created = resource.field.at(&["metadata", "creationTimestamp"]);
+        let created = created.and_then(|created| created.raw_text().ok());
+        (
+            created.unwrap_or_default().to_owned(),
+            resource.namespace.clone(),
+            resource.name.clone(),
+        )
+    });
     for resource in resources {
         match resource.kind.as_str() {
             "HTTPRoute" => {
@@ -84,7 +95,7 @@ fn read_policy(resource: &Resource<'_>, mesh: &mut Mesh) {
         let host = http_route::host(name, &resource.namespace, &resource.namespace);
         mesh.backends.push(Backend {
             budget: budget.clone(),
-            ..Backend::new(host, None)
+            ..Backend::new(host, &resource.namespace, None)
         });
     }
 }

@@ -11,6 +11,12 @@ pub(super) fn sort(rules: &mut [Rule]) {
     rules.sort_by_key(|rule| rule.matches.first().map_or_else(none, key));
 }
 
+/// What orders rules by their paths and methods, before headers are counted.
+pub(in crate::translate) fn of_path_and_method(one: &Match) -> (u8, Reverse<usize>, Reverse<bool>) {
+    let (kind, length, method, ..) = key(one);
+    (kind, length, method)
+}
+
 type Key = (
     u8,
     Reverse<usize>,

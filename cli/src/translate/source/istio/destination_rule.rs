@@ -2,10 +2,13 @@
 
 use meshpack_sdk::config::Node;
 
-use super::super::{Context, Resource};
+use super::super::{Context, Resource, as_written};
 use crate::translate::ledger::Field;
 use crate::translate::model::Mesh;
-use crate::translate::model::traffic::{Backend, Budget, Limits, Outlier};
+use crate::translate::model::traffic::{
+    Arm, Backend, Budget, Destination, Limits, Outlier, Retry, Routes, Rule, full_name,
+};
+use crate::translate::options::Target;
 
 pub(super) fn read(resource: &Resource<'_>, cx: &Context<'_>, mesh: &mut Mesh) {
     let Some(spec) = resource.field.get("spec") else {
@@ -14,12 +17,16 @@ pub(super) fn read(resource: &Resource<'_>, cx: &Context<'_>, mesh: &mut Mesh) {
     let Some(host) = spec.text_at("host") else {
         return;
     };
-    let mut whole = Backend::new(host, None);
+    let mut whole = Backend::new(host, &resource.namespace, None);
     if let Some(policy) = spec.get("trafficPolicy") {
         read_policy(&policy, cx, &mut whole);
     }
     for subset in spec.list("subsets") {
-        let mut backend = Backend::new(host, subset.text_at("name").map(str::to_owned));
+        let mut backend = Backend::new(
+            host,
+            &resource.namespace,
+            subset.text_at("name").map(str::to_owned),
+        );
         if let Some(policy) = subset.get("trafficPolicy") {
             read_policy(&policy, cx, &mut backend);
         }
@@ -33,7 +40,66 @@ pub(super) fn read(resource: &Resource<'_>, cx: &Context<'_>, mesh: &mut Mesh) {
         }
     }
     mesh.backends.push(whole);
-    mesh.kept.push(without_retry_budget(resource.field.node()));
+    if cx.options.to == Target::Wasmplugin {
+        // It is written again, with all that Istio makes of it.
+        spec.take();
+    }
+    mesh.kept
+        .push(without_retry_budget(&as_written(resource.field.node())));
+}
+
+/// Routes to a service that no route among the files leads to: what the rule says about it
+/// holds all the same.
+pub(super) fn route_alone(resource: &Resource<'_>, cx: &Context<'_>, mesh: &mut Mesh) {
+    let Some(host) = resource.field.at(&["spec", "host"]) else {
+        return;
+    };
+    let Ok(name) = host.raw_text() else { return };
+    let arms = |routes: &Routes| {
+        let arms = routes.rules.iter().flat_map(|rule| &rule.arms);
+        let mut names = arms.map(|arm| full_name(&arm.to.host, &routes.namespace));
+        names.any(|known| match name.strip_prefix('*') {
+            Some(suffix) => known.ends_with(suffix),
+            None => known == full_name(name, &resource.namespace),
+        })
+    };
+    let routed = mesh.routes.iter().any(arms);
+    let has_budget = mesh.backends.iter().any(|backend| {
+        backend.host == name && backend.namespace == resource.namespace && backend.budget.is_some()
+    });
+    if routed || (cx.options.to == Target::Wasmplugin && !has_budget) {
+        return;
+    }
+    if name.starts_with('*') {
+        host.lost("is for services that no route among these files leads to, and their names are not known: add their VirtualServices");
+        return;
+    }
+    mesh.routes.push(Routes {
+        name: name.to_owned(),
+        namespace: resource.namespace.clone(),
+        hosts: vec![name.to_owned()],
+        rules: vec![Rule {
+            matches: Vec::new(),
+            delegated: None,
+            delegate: None,
+            arms: vec![Arm {
+                to: Destination {
+                    host: name.to_owned(),
+                    subset: None,
+                    port: None,
+                },
+                weight: 1.0,
+                kept: Vec::new(),
+            }],
+            retry: Retry::Default,
+            timeout: None,
+            kept: Vec::new(),
+            group: 0,
+            spot: host.spot(),
+        }],
+        unwritten: true,
+        ..Routes::default()
+    });
 }
 
 fn read_policy(policy: &Field<'_>, cx: &Context<'_>, backend: &mut Backend) {
@@ -94,6 +160,7 @@ fn read_pool(pool: &Field<'_>, cx: &Context<'_>) -> Limits {
         ["http", "h2UpgradePolicy"],
         ["http", "useClientProtocol"],
         ["http", "maxConcurrentStreams"],
+        ["http", "http2KeepAlive"],
     ] {
         if let Some(field) = pool.at(&path) {
             cx.leave_to_istio(&field);
@@ -128,13 +195,18 @@ fn read_outlier(field: &Field<'_>, cx: &Context<'_>) -> Outlier {
     outlier
 }
 
-/// Istio's own budget would limit retries a second time, by their concurrency.
+/// Istio's own budget would limit retries a second time, by their concurrency. A traffic
+/// policy that said nothing else is gone with it: Istio refuses empty ones.
 fn without_retry_budget(node: &Node) -> Node {
     match node {
         Node::Object(entries) => {
-            let entries = entries
-                .iter()
-                .filter(|(key, _)| key != "retryBudget" && key != "status");
+            let has_budget = |node: &Node| {
+                matches!(node, Node::Object(entries) if entries.len() == 1
+                    && entries.iter().all(|(key, _)| key == "retryBudget"))
+            };
+            let entries = entries.iter().filter(|(key, value)| {
+                key != "retryBudget" && !(key == "trafficPolicy" && has_budget(value))
+            });
             let mapped = entries.map(|(key, value)| (key.clone(), without_retry_budget(value)));
             Node::Object(mapped.collect())
         }

@@ -1,6 +1,7 @@
 //! Istio: VirtualService, DestinationRule, AuthorizationPolicy, Telemetry.
 
 mod authorization;
+mod delegate;
 mod destination_rule;
 mod telemetry;
 mod virtual_service;
@@ -8,7 +9,8 @@ mod virtual_service;
 use super::{Context, Resource};
 use crate::translate::ledger::Field;
 use crate::translate::model::Mesh;
-use crate::translate::model::attachment::GatewayPods;
+use crate::translate::model::attachment::{GatewayPods, NamedGateway};
+use crate::translate::model::traffic::RetryPolicy;
 
 pub(super) fn read(resources: &[&Resource<'_>], cx: &Context<'_>, mesh: &mut Mesh) {
     let of = |kind: &str| -> Vec<&Resource<'_>> {
@@ -18,11 +20,21 @@ pub(super) fn read(resources: &[&Resource<'_>], cx: &Context<'_>, mesh: &mut Mes
     for resource in of("VirtualService") {
         mesh.routes.extend(virtual_service::read(resource, cx));
     }
+    delegate::resolve(mesh, cx);
     for resource in of("DestinationRule") {
         destination_rule::read(resource, cx, mesh);
     }
+    for resource in of("DestinationRule") {
+        destination_rule::route_alone(resource, cx, mesh);
+    }
+    mesh.spend_budgets(&RetryPolicy::istio_default());
     for resource in of("Gateway") {
         if let Some(pods) = read_gateway(resource) {
+            mesh.layout.named.push(NamedGateway {
+                namespace: resource.namespace.clone(),
+                name: resource.name.clone(),
+                labels: pods.labels.clone(),
+            });
             mesh.layout.add_gateway(pods);
         }
     }

@@ -5,11 +5,13 @@ use meshpack_sdk::config::{Node, Number};
 use super::super::Resource;
 use crate::json::object;
 use crate::translate::ledger::Field;
-use crate::translate::model::{Scope, Telemetry};
+use crate::translate::model::Scope;
+use crate::translate::model::attachment::canonical;
+use crate::translate::model::telemetry::{ALL, Log, Telemetry, add};
 
 /// Istio's metrics and the filter's.
 const METRICS: [(&str, &str); 5] = [
-    ("ALL_METRICS", "golden"),
+    ("ALL_METRICS", ALL),
     ("REQUEST_COUNT", "meshpack_requests_total"),
     ("REQUEST_DURATION", "meshpack_request_duration_milliseconds"),
     ("REQUEST_SIZE", "meshpack_request_bytes"),
@@ -24,14 +26,8 @@ pub(super) fn read(resource: &Resource<'_>) -> Option<Telemetry> {
             let field = spec.get(key)?;
             Some(((*key).to_owned(), field.take().clone()))
         });
-    let mut config: Vec<(&str, Node)> = vec![("golden", object([("enabled", Node::Bool(true))]))];
     let overrides = read_metrics(&spec);
-    if !overrides.is_empty() {
-        config.push(("tagOverrides", Node::Object(overrides)));
-    }
-    if let Some(log) = read_logs(&spec) {
-        config.push(("accessLog", log));
-    }
+    let log = read_logs(&spec);
     spec.lose(
         "tracing",
         "the filter makes no spans: leave tracing with Istio (the filter keeps trace headers with trace: {propagate: w3c})",
@@ -40,10 +36,12 @@ pub(super) fn read(resource: &Resource<'_>) -> Option<Telemetry> {
         scope: Scope {
             name: format!("telemetry-{}", resource.name),
             namespace: resource.namespace.clone(),
-            selector,
+            selector: canonical(selector),
             port: None,
         },
-        config: object(config),
+        overrides,
+        log,
+        spot: resource.field.spot(),
     })
 }
 
@@ -63,10 +61,7 @@ fn read_metrics(spec: &Field<'_>) -> Vec<(String, Node)> {
             let Some((metric, change)) = read_override(&change) else {
                 continue;
             };
-            match entries.iter_mut().find(|(name, _)| name == metric) {
-                Some((_, known)) => merge(known, change),
-                None => entries.push((metric.to_owned(), change)),
-            }
+            add(&mut entries, metric, &change);
         }
     }
     entries
@@ -121,39 +116,16 @@ fn read_override(change: &Field<'_>) -> Option<(&'static str, Node)> {
     (!entries.is_empty()).then(|| (*metric, object(entries)))
 }
 
-/// A later override of the same metric adds to an earlier one.
-fn merge(known: &mut Node, change: Node) {
-    let (Node::Object(known), Node::Object(change)) = (known, change) else {
-        return;
-    };
-    for (key, value) in change {
-        match known.iter_mut().find(|(name, _)| *name == key) {
-            Some((_, Node::Object(entries))) => {
-                if let Node::Object(more) = value {
-                    entries.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));
-                    entries.extend(more);
-                }
-            }
-            Some((_, Node::List(items))) => {
-                if let Node::List(more) = value {
-                    items.extend(more);
-                }
-            }
-            Some((_, other)) => *other = value,
-            None => known.push((key, value)),
-        }
-    }
-}
-
-fn read_logs(spec: &Field<'_>) -> Option<Node> {
+fn read_logs(spec: &Field<'_>) -> Option<Log> {
     let mut found = None;
     for log in spec.list("accessLogging") {
         if log.get("disabled").and_then(|value| value.boolean()) == Some(true) {
             log.note("the filter writes no log either; that Istio writes none stays the business of this resource, so keep this part of it");
             log.take();
+            found.get_or_insert(Log::Off);
             continue;
         }
-        if found.is_some() {
+        if matches!(found, Some(Log::To(_))) {
             log.lost("the filter writes one access log");
             continue;
         }
@@ -173,7 +145,7 @@ fn read_logs(spec: &Field<'_>) -> Option<Node> {
             let always = Node::String(expression.to_owned());
             entries.push(("sample", object([("percent", none), ("always", always)])));
         }
-        found = Some(object(entries));
+        found = Some(Log::To(object(entries)));
     }
     found
 }

@@ -2,15 +2,16 @@
 
 use meshpack_sdk::config::Node;
 
-use super::super::{Context, Resource};
+use super::super::{Context, Resource, kept_metadata};
 use crate::translate::ledger::Field;
 use crate::translate::model::traffic::{
-    Arm, Budget, Destination, Match, PathMatch, Retry, RetryPolicy, Routes, Rule, TextMatch,
+    Arm, Budget, Callers, Destination, Extra, GatewayRef, Match, PathMatch, Reach, Retry,
+    RetryPolicy, Routes, Rule, TextMatch,
 };
 use crate::translate::options::Target;
 
 /// Keys of an HTTP route that Istio goes on handling.
-const LEFT_TO_ISTIO: [&str; 11] = [
+const LEFT_TO_ISTIO: [&str; 12] = [
     "name",
     "redirect",
     "directResponse",
@@ -20,6 +21,7 @@ const LEFT_TO_ISTIO: [&str; 11] = [
     "mirror",
     "mirrors",
     "mirrorPercentage",
+    "mirrorPercent",
     "corsPolicy",
     "headers",
 ];
@@ -38,11 +40,12 @@ pub(super) fn read(resource: &Resource<'_>, cx: &Context<'_>) -> Option<Routes> 
         .get("hosts")
         .map(|hosts| hosts.texts())
         .unwrap_or_default();
+    let reach = read_reach(&spec, resource);
     let kept = keep(&spec, &["gateways", "exportTo", "tcp", "tls"], cx);
     let routes = spec.list("http");
     let routes = routes.iter().enumerate();
     let rules: Vec<Rule> = routes
-        .map(|(group, route)| read_rule(group, route, cx))
+        .map(|(group, route)| read_rule(group, route, &resource.namespace, cx))
         .collect();
     if rules.is_empty() {
         spec.lost("has no http routes, and the filters work on HTTP alone");
@@ -51,12 +54,52 @@ pub(super) fn read(resource: &Resource<'_>, cx: &Context<'_>) -> Option<Routes> 
     Some(Routes {
         name: resource.name.clone(),
         namespace: resource.namespace.clone(),
-        label: String::new(),
         hosts: hosts.into_iter().map(str::to_owned).collect(),
         rules,
+        reach,
+        metadata: kept_metadata(resource, cx),
         kept,
-        http_routes: Vec::new(),
+        ..Routes::default()
     })
+}
+
+/// Whose proxies follow the routes: `gateways` and `exportTo`.
+fn read_reach(spec: &Field<'_>, resource: &Resource<'_>) -> Reach {
+    let named = spec.list("gateways");
+    let named: Vec<&str> = named.iter().filter_map(Field::text).collect();
+    let in_mesh = named.is_empty() || named.contains(&"mesh");
+    let gateways = named.iter().filter(|name| **name != "mesh").map(|name| {
+        let (namespace, name) = name
+            .split_once('/')
+            .unwrap_or((resource.namespace.as_str(), name));
+        let namespace = match namespace {
+            "." => &resource.namespace,
+            namespace => namespace,
+        };
+        GatewayRef {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            of_api: false,
+        }
+    });
+    let shown = spec.list("exportTo");
+    let shown: Vec<&str> = shown.iter().filter_map(Field::text).collect();
+    let callers = match (in_mesh, shown.is_empty() || shown.contains(&"*")) {
+        (false, _) => Callers::Of(Vec::new()),
+        (true, true) => Callers::All,
+        (true, false) => {
+            let of = |name: &&str| match *name {
+                "." => Some(resource.namespace.clone()),
+                "~" => None,
+                name => Some(name.to_owned()),
+            };
+            Callers::Of(shown.iter().filter_map(of).collect())
+        }
+    };
+    Reach {
+        callers,
+        gateways: gateways.collect(),
+    }
 }
 
 /// Names and visibility, which change no request.
@@ -66,7 +109,8 @@ const MEANINGLESS: [&str; 3] = ["name", "exportTo", "statPrefix"];
 fn keep(field: &Field<'_>, keys: &[&str], cx: &Context<'_>) -> Vec<(String, Node)> {
     let kept = keys.iter().filter_map(|key| {
         let value = field.get(key)?;
-        if cx.options.to == Target::Envoy && !MEANINGLESS.contains(key) {
+        let is_read = MEANINGLESS.contains(key) || *key == "delegate";
+        if cx.options.to == Target::Envoy && !is_read {
             value.lost("is left to Istio, and has no counterpart in the Envoy configuration");
         }
         Some(((*key).to_owned(), value.take().clone()))
@@ -74,12 +118,19 @@ fn keep(field: &Field<'_>, keys: &[&str], cx: &Context<'_>) -> Vec<(String, Node
     kept.collect()
 }
 
-fn read_rule(group: usize, route: &Field<'_>, cx: &Context<'_>) -> Rule {
+fn read_rule(group: usize, route: &Field<'_>, namespace: &str, cx: &Context<'_>) -> Rule {
     let matches = route.list("match");
     let arms = route.list("route");
+    let delegate = route.get("delegate").and_then(|delegate| {
+        let namespace = delegate.text_at("namespace").unwrap_or(namespace);
+        let name = delegate.text_at("name")?;
+        Some((namespace.to_owned(), name.to_owned()))
+    });
     Rule {
         matches: matches.iter().map(|one| read_match(one, cx)).collect(),
         arms: arms.iter().filter_map(|arm| read_arm(arm, cx)).collect(),
+        delegated: None,
+        delegate,
         retry: route
             .get("retries")
             .map_or(Retry::Default, |retries| read_retries(&retries, cx)),
@@ -90,48 +141,59 @@ fn read_rule(group: usize, route: &Field<'_>, cx: &Context<'_>) -> Rule {
     }
 }
 
+/// Conditions on where a request comes from or to, which only Istio's proxies know.
+const OF_PROXIES: [&str; 4] = ["port", "sourceLabels", "sourceNamespace", "gateways"];
+
 fn read_match(field: &Field<'_>, cx: &Context<'_>) -> Match {
-    let mut read = Match {
-        kept: keep(
-            field,
-            &[
-                "scheme",
-                "authority",
-                "withoutHeaders",
-                "port",
-                "sourceLabels",
-                "sourceNamespace",
-                "gateways",
-                "statPrefix",
-            ],
-            cx,
-        ),
-        ..Match::default()
-    };
+    let mut read = Match::default();
     field.skip("name");
+    for key in OF_PROXIES {
+        if let Some(value) = field.get(key) {
+            if cx.options.to == Target::Envoy {
+                value.lost("is a condition that an Envoy outside of Istio cannot see: this route is left out, and its requests follow later routes");
+            }
+            read.kept.push((key.to_owned(), value.take().clone()));
+            read.extra.push(Extra::Unknown);
+        }
+    }
+    if let Some(prefix) = field.get("statPrefix") {
+        read.kept
+            .push(("statPrefix".to_owned(), prefix.take().clone()));
+    }
     let ignores_case = field.get("ignoreUriCase").and_then(|value| value.boolean());
     if let Some(uri) = field.get("uri") {
+        read.path = read_path(&uri);
         if ignores_case == Some(true) {
-            if cx.options.to == Target::Envoy {
-                uri.lost("with ignoreUriCase is left to Istio, and has no counterpart in the Envoy configuration");
-            }
-            read.kept.push(("uri".to_owned(), uri.take().clone()));
+            read.extra.push(Extra::IgnoreCase);
             read.kept
                 .push(("ignoreUriCase".to_owned(), Node::Bool(true)));
-        } else {
-            read.path = read_path(&uri);
+        }
+    }
+    for (key, header) in [("scheme", ":scheme"), ("authority", ":authority")] {
+        if let Some(value) = field.get(key) {
+            read.extra
+                .extend(read_text(&value).map(|text| Extra::Pseudo(header, text)));
+            read.kept.push((key.to_owned(), value.take().clone()));
         }
     }
     if let Some(method) = field.get("method") {
         match read_text(&method) {
             Some(TextMatch::Exact(method)) => read.methods.push(method),
-            _ => {
-                if cx.options.to == Target::Envoy {
-                    method.lost("a pattern of methods is left to Istio");
-                }
+            text => {
+                read.extra
+                    .extend(text.map(|text| Extra::Pseudo(":method", text)));
                 read.kept.push(("method".to_owned(), method.take().clone()));
             }
         }
+    }
+    if let Some(without) = field.get("withoutHeaders") {
+        for (name, value) in without.entries() {
+            let value = read_text(&value);
+            read.extra
+                .extend(value.map(|value| Extra::Without(name.to_owned(), value)));
+        }
+        read.kept
+            .push(("withoutHeaders".to_owned(), without.take().clone()));
     }
     for (key, list) in [
         ("headers", &mut read.headers),

@@ -63,7 +63,10 @@ impl Route {
             for rule in spec.list("rules") {
                 rule.lose("filters", "are not part of the policy");
                 for one in rule.list("matches") {
-                    match Clause::of_match(&matching::read(&one)) {
+                    let Some(read) = matching::read(&one) else {
+                        continue;
+                    };
+                    match Clause::of_match(&read) {
                         Ok(clause) => clauses.push(clause),
                         Err(what) => one.lost(format!(
                             "{what} cannot be said in a policy: these requests will be denied"

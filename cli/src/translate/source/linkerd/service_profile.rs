@@ -51,6 +51,8 @@ pub(super) fn read(resource: &Resource<'_>) -> Option<Routes> {
         rules.push(Rule {
             matches,
             arms: arms.clone(),
+            delegated: None,
+            delegate: None,
             retry,
             timeout: Some(timeout.unwrap_or(DEFAULT_TIMEOUT)),
             kept: Vec::new(),
@@ -67,6 +69,8 @@ pub(super) fn read(resource: &Resource<'_>) -> Option<Routes> {
     rules.push(Rule {
         matches: Vec::new(),
         arms,
+        delegated: None,
+        delegate: None,
         retry: Retry::Off,
         timeout: None,
         kept: Vec::new(),
@@ -78,11 +82,9 @@ pub(super) fn read(resource: &Resource<'_>) -> Option<Routes> {
         namespace: namespace(&resource.name)
             .unwrap_or(&resource.namespace)
             .to_owned(),
-        label: String::new(),
         hosts: vec![service(&resource.name).to_owned()],
         rules,
-        kept: Vec::new(),
-        http_routes: Vec::new(),
+        ..Routes::default()
     })
 }
 

@@ -48,18 +48,18 @@ pub(super) fn read(resource: &Resource<'_>, mesh: &mut Mesh) {
     mesh.routes.push(Routes {
         name: service.to_owned(),
         namespace: resource.namespace.clone(),
-        label: String::new(),
         hosts: vec![service.to_owned()],
         rules: vec![Rule {
             matches: Vec::new(),
             arms,
+            delegated: None,
+            delegate: None,
             retry: Retry::Off,
             timeout: None,
             kept: Vec::new(),
             group: 0,
             spot: resource.field.spot(),
         }],
-        kept: Vec::new(),
-        http_routes: Vec::new(),
+        ..Routes::default()
     });
 }

@@ -5,7 +5,7 @@ use meshpack_sdk::config::Node;
 use crate::json::object;
 use crate::translate::ledger::Ledger;
 use crate::translate::model::Mesh;
-use crate::translate::model::traffic::{Backend, Destination, Limits, Outlier};
+use crate::translate::model::traffic::{Destination, Limits, Outlier};
 use crate::translate::options::Options;
 use crate::translate::target::{integer, seconds, text};
 
@@ -16,21 +16,18 @@ const UNLIMITED: u32 = u32::MAX;
 /// The cluster of a service or a subset.
 pub(super) fn of_destination(
     to: &Destination,
+    namespace: &str,
     mesh: &Mesh,
     options: &Options,
     ledger: &Ledger,
 ) -> Node {
-    let of_host = |backend: &&Backend| backend.host == to.host;
-    let whole = mesh
-        .backends
-        .iter()
-        .filter(of_host)
-        .find(|backend| backend.subset.is_none());
-    let own = mesh
-        .backends
-        .iter()
-        .filter(of_host)
-        .find(|backend| to.subset.is_some() && backend.subset == to.subset);
+    let of_host = mesh.backends_of(&to.host, namespace);
+    let of_subset = |subset: &Option<String>| {
+        let mut found = of_host.iter().filter(|backend| backend.subset == *subset);
+        found.next().copied()
+    };
+    let whole = of_subset(&None);
+    let own = to.subset.as_ref().and_then(|_| of_subset(&to.subset));
     let name = to.cluster();
     let given = options
         .endpoint

@@ -5,7 +5,7 @@ mod cluster;
 mod listener;
 mod route;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meshpack_sdk::config::Node;
 
@@ -14,6 +14,7 @@ use crate::filters::Filter;
 use crate::json::object;
 use crate::translate::ledger::Ledger;
 use crate::translate::model::policy::{Acting, Guard};
+use crate::translate::model::telemetry::{self, Telemetry};
 use crate::translate::model::traffic::{Destination, Routes};
 use crate::translate::model::{Mesh, Scope};
 use crate::translate::options::Options;
@@ -27,11 +28,7 @@ pub(crate) const PEER_ADDRESS: &str = "meshpack.peer_address";
 pub(crate) fn bootstrap(mesh: &Mesh, options: &Options, ledger: &Ledger) -> Node {
     let mut listeners = Vec::new();
     let mut clusters = Vec::new();
-    let telemetry: Vec<Plugin> = mesh
-        .telemetry
-        .iter()
-        .map(|telemetry| Plugin::new(Filter::Telemetry, telemetry.config.clone()))
-        .collect();
+    let telemetry = outbound_telemetry(mesh, ledger);
     let mut port = options.port;
     if !mesh.routes.is_empty() {
         let routes: Vec<&Routes> = mesh.routes.iter().collect();
@@ -40,15 +37,21 @@ pub(crate) fn bootstrap(mesh: &Mesh, options: &Options, ledger: &Ledger) -> Node
         let mut plugins = Vec::new();
         plugins.extend(canary.map(|config| Plugin::new(Filter::CanarySplit, config)));
         plugins.extend(retry.map(|config| Plugin::new(Filter::RetryBudget, config)));
-        plugins.extend(telemetry.iter().cloned());
+        plugins.extend(telemetry.clone());
         listeners.push(Listener::outbound(
             port,
             plugins,
             route::configuration(&routes, ledger),
         ));
         port += 1;
-        for destination in destinations(&routes) {
-            clusters.push(cluster::of_destination(&destination, mesh, options, ledger));
+        for (destination, namespace) in destinations(&routes) {
+            clusters.push(cluster::of_destination(
+                &destination,
+                namespace,
+                mesh,
+                options,
+                ledger,
+            ));
         }
     }
     let mut local = BTreeSet::new();
@@ -72,7 +75,10 @@ pub(crate) fn bootstrap(mesh: &Mesh, options: &Options, ledger: &Ledger) -> Node
             needs_peer_address,
             options,
         )];
-        plugins.extend(telemetry.iter().cloned());
+        if !mesh.telemetry.is_empty() {
+            let config = telemetry::of_scope(&mesh.telemetry, &guard.scope, &mesh.layout);
+            plugins.push(Plugin::new(Filter::Telemetry, config));
+        }
         let routes = route::everything_to(&name);
         let with_tls = acting.iter().any(|policy| policy.needs_identity);
         if with_tls && let Some(spot) = &guard.spot {
@@ -98,10 +104,10 @@ pub(crate) fn bootstrap(mesh: &Mesh, options: &Options, ledger: &Ledger) -> Node
             ));
         }
     }
-    if listeners.is_empty() && !telemetry.is_empty() {
+    if let (true, Some(plugin)) = (listeners.is_empty(), telemetry) {
         listeners.push(Listener::outbound(
             port,
-            telemetry,
+            vec![plugin],
             route::everything_to("local"),
         ));
         clusters.push(cluster::local("local", 8080, options));
@@ -114,6 +120,33 @@ pub(crate) fn bootstrap(mesh: &Mesh, options: &Options, ledger: &Ledger) -> Node
             ("clusters", Node::List(clusters)),
         ]),
     )])
+}
+
+/// What all callers report: the mesh's, and the namespace's if there is one alone.
+fn outbound_telemetry(mesh: &Mesh, ledger: &Ledger) -> Option<Plugin> {
+    let (mut acting, others): (Vec<&Telemetry>, Vec<&Telemetry>) = mesh
+        .telemetry
+        .iter()
+        .partition(|one| one.scope.namespace == mesh.layout.root && one.scope.selector.is_none());
+    let first = others.first().map(|one| &one.scope);
+    for one in &others {
+        let same = first.is_some_and(|first| {
+            first.namespace == one.scope.namespace && first.selector == one.scope.selector
+        });
+        let guarded = mesh
+            .guards
+            .iter()
+            .any(|guard| guard.scope.selector == one.scope.selector);
+        if same {
+            acting.push(one);
+        } else if !guarded {
+            ledger.lost(
+                &one.spot,
+                "is for other workloads than the first Telemetry here, and one listener for calls serves all: translate them apart",
+            );
+        }
+    }
+    (!acting.is_empty()).then(|| Plugin::new(Filter::Telemetry, telemetry::config(&acting)))
 }
 
 /// Two listeners of one name would be one.
@@ -191,10 +224,15 @@ fn report_doubts(guard: &Guard, mesh: &Mesh, ledger: &Ledger) {
     }
 }
 
-fn destinations(routes: &[&Routes]) -> BTreeSet<Destination> {
-    let rules = routes.iter().flat_map(|routes| &routes.rules);
-    rules
-        .flat_map(|rule| &rule.arms)
-        .map(|arm| arm.to.clone())
-        .collect()
+/// Where requests go, and a namespace of the routes that say so.
+fn destinations<'r>(routes: &[&'r Routes]) -> BTreeMap<Destination, &'r str> {
+    let mut found = BTreeMap::new();
+    for routes in routes {
+        for arm in routes.rules.iter().flat_map(|rule| &rule.arms) {
+            found
+                .entry(arm.to.clone())
+                .or_insert(routes.namespace.as_str());
+        }
+    }
+    found
 }

@@ -7,7 +7,7 @@ use meshpack_sdk::config::Node;
 use crate::json::object;
 use crate::translate::ledger::Ledger;
 use crate::translate::model::traffic::{
-    Arm, Match, PathMatch, Retry, RetryPolicy, Routes, Rule, TextMatch,
+    Arm, Extra, Match, PathMatch, Retry, RetryPolicy, Routes, Rule, TextMatch,
 };
 use crate::translate::target::split::steering;
 use crate::translate::target::virtual_service::quote;
@@ -95,7 +95,11 @@ fn of_rule(routes: &Routes, rule: &Rule) -> Vec<Node> {
     };
     let mut all = Vec::new();
     for (steered, target) in &targets {
-        for one in matches {
+        // What cannot be seen here matches nothing, rather than everything.
+        let seen = matches
+            .iter()
+            .filter(|one| !one.extra.contains(&Extra::Unknown));
+        for one in seen {
             let target = if rule.arms.is_empty() {
                 ("direct_response", not_translated())
             } else {
@@ -143,30 +147,12 @@ fn action(target: &Node, rule: &Rule) -> Node {
     let policy = match &rule.retry {
         Retry::Off => None,
         Retry::On(policy) => Some(policy.clone()),
-        Retry::Default => Some(istio_default()),
+        Retry::Default => Some(RetryPolicy::istio_default()),
     };
     if let Some(policy) = policy {
         entries.push(("retry_policy".to_owned(), retry_policy(&policy)));
     }
     Node::Object(entries)
-}
-
-/// What Istio does for routes that say nothing about retries.
-fn istio_default() -> RetryPolicy {
-    let on = [
-        "connect-failure",
-        "refused-stream",
-        "unavailable",
-        "cancelled",
-    ];
-    RetryPolicy {
-        retries: 2,
-        on: on.map(str::to_owned).to_vec(),
-        per_try_timeout: None,
-        budget: Default::default(),
-        backoff: None,
-        kept: Vec::new(),
-    }
 }
 
 fn retry_policy(policy: &RetryPolicy) -> Node {
@@ -226,6 +212,9 @@ fn condition(one: &Match, steered: Option<&String>) -> Node {
             bare => ("path_separated_prefix", text(bare)),
         },
     }];
+    if one.extra.contains(&Extra::IgnoreCase) {
+        entries.push(("case_sensitive", Node::Bool(false)));
+    }
     let mut headers = Vec::new();
     match one.methods.as_slice() {
         [] => {}
@@ -233,6 +222,13 @@ fn condition(one: &Match, steered: Option<&String>) -> Node {
         methods => headers.push(matcher(":method", &TextMatch::Regex(methods.join("|")))),
     }
     headers.extend(one.headers.iter().map(|(name, value)| matcher(name, value)));
+    for extra in &one.extra {
+        match extra {
+            Extra::IgnoreCase | Extra::Unknown => {}
+            Extra::Pseudo(name, value) => headers.push(matcher(name, value)),
+            Extra::Without(name, value) => headers.push(inverted(name, value)),
+        }
+    }
     if let Some(value) = steered {
         headers.push(matcher(STEERING_HEADER, &TextMatch::Exact(value.clone())));
     }
@@ -244,6 +240,19 @@ fn condition(one: &Match, steered: Option<&String>) -> Node {
         entries.push(("query_parameters", Node::List(query.collect())));
     }
     object(entries)
+}
+
+/// A matcher of requests whose header has no such value, or is missing.
+fn inverted(name: &str, value: &TextMatch) -> Node {
+    let Node::Object(mut entries) = matcher(name, value) else {
+        return Node::Null;
+    };
+    entries.push(("invert_match".to_owned(), Node::Bool(true)));
+    if *value != TextMatch::Present {
+        let missing = "treat_missing_header_as_empty".to_owned();
+        entries.push((missing, Node::Bool(true)));
+    }
+    Node::Object(entries)
 }
 
 /// A matcher of a header or a query parameter.
