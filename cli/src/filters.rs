@@ -138,6 +138,19 @@ impl Filter {
         (most > 0 && best.next().is_none()).then_some(first)
     }
 
+    /// Whether a document is an object with keys of one filter's configuration alone.
+    #[must_use]
+    pub(crate) fn all_keys_known(document: &Node) -> bool {
+        let Node::Object(entries) = document else {
+            return false;
+        };
+        !entries.is_empty()
+            && Self::ALL.iter().any(|filter| {
+                let known = |(key, _): &(String, Node)| filter.keys().contains(&key.as_str());
+                entries.iter().all(known)
+            })
+    }
+
     /// The filter that a module's path, image or plugin name speaks of:
     /// `dist/canary_split.wasm`, `oci://registry/canary-split:1.0`.
     #[must_use]

@@ -9,6 +9,7 @@ mod explain;
 mod filters;
 pub mod json;
 mod output;
+mod stat_tags;
 mod tags;
 pub mod translate;
 mod verify;

@@ -197,6 +197,8 @@ kind: WasmPlugin
 metadata: {name: canary, namespace: shop}
 spec:
   url: oci://registry.example.com/meshpack/canary_split:0.1.0
+  failStrategy: FAIL_OPEN
+  match: [{mode: CLIENT}]
   pluginConfig:
     splits: [{name: payments, arms: [{value: v1, weight: 1}, {value: v2, weight: 0}]}]
 ",

@@ -3,6 +3,7 @@
 mod bundle;
 mod bundle_registry;
 mod check;
+mod check_catalogue;
 mod check_wrong_inputs;
 mod command_line;
 mod common;

@@ -105,10 +105,15 @@ impl Open<'_> {
     }
 }
 
-/// All Envoy plugin configurations below `place`: objects with a `vm_config`.
-pub(super) fn in_envoy<'a>(place: Place<'a>, path: &str, found: &mut Vec<Carried<'a>>) {
+/// All Envoy plugins below `place`, objects with a `vm_config`, with their
+/// configurations.
+pub(super) fn in_envoy<'a>(
+    place: Place<'a>,
+    path: &str,
+    found: &mut Vec<(Place<'a>, Carried<'a>)>,
+) {
     if let Some(vm) = either(place, "vm_config", "vmConfig") {
-        found.push(plugin(place, vm, path));
+        found.push((place, plugin(place, vm, path)));
         return;
     }
     for (key, child) in place.entries() {
@@ -177,6 +182,6 @@ fn plugin<'a>(place: Place<'a>, vm: Place<'a>, path: &str) -> Carried<'a> {
     }
 }
 
-fn either<'a>(place: Place<'a>, snake: &str, camel: &str) -> Option<Place<'a>> {
+pub(super) fn either<'a>(place: Place<'a>, snake: &str, camel: &str) -> Option<Place<'a>> {
     place.get(snake).or_else(|| place.get(camel))
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use meshpack_harness::{Envoy, Listener, Route, StartError, WasmFilter};
 
+use super::code;
 use super::file::Checked;
 use super::finding::Finding;
 use crate::json;
@@ -16,23 +17,23 @@ use crate::json;
 pub(super) fn load(
     file: &str,
     text: &str,
-    checked: &[Checked],
+    checked: &[Checked<'_>],
     modules: &Path,
 ) -> anyhow::Result<Vec<Finding>> {
     let runtime = tokio::runtime::Runtime::new()?;
     let here = std::env::current_dir().context("cannot tell the current folder")?;
     let mut findings = Vec::new();
-    let in_bootstrap = checked.iter().find(|checked| checked.in_bootstrap);
+    let in_bootstrap = checked.iter().find(|checked| checked.in_bootstrap());
     if let Some(first) = in_bootstrap {
         let builder = Envoy::from_bootstrap(text)
             .with_context(|| format!("{file}: not one bootstrap that Envoy could read"))?;
         let started = runtime.block_on(builder.folder(here).quiet().start());
         findings.extend(refusal(first, "the bootstrap", started)?);
     }
-    for checked in checked.iter().filter(|checked| !checked.in_bootstrap) {
+    for checked in checked.iter().filter(|checked| !checked.in_bootstrap()) {
         let name = checked.filter.name();
-        let filter =
-            WasmFilter::new(name, module(modules, name)?).config_text(json::text(&checked.config));
+        let filter = WasmFilter::new(name, module(modules, name)?)
+            .config_text(json::text(&checked.open.node));
         let listener = Listener::new("check")
             .filter(filter)
             .route(Route::direct(200, "ok"));
@@ -50,7 +51,7 @@ fn module(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
 }
 
 fn refusal(
-    checked: &Checked,
+    checked: &Checked<'_>,
     what: &str,
     started: Result<Envoy, StartError>,
 ) -> anyhow::Result<Option<Finding>> {
@@ -58,7 +59,8 @@ fn refusal(
         Ok(_) => Ok(None),
         Err(error @ (StartError::Exited { .. } | StartError::NotReady { .. })) => {
             Ok(Some(Finding {
-                file: checked.file.clone(),
+                code: &code::REFUSED,
+                file: checked.file.to_owned(),
                 position: checked.position,
                 path: checked.path.clone(),
                 message: format!("a stock Envoy refuses {what}: {error}"),

@@ -1,27 +1,86 @@
-//! Checking one file.
+//! Checking one file by itself.
 
 use meshpack_sdk::config::{Node, Problem, Problems, Value};
 use serde_json::json;
 
 use super::carried::{self, Carried, Content, Open};
+use super::code::{self, Code};
 use super::finding::Finding;
 use super::resource;
 use crate::filters::Filter;
-use crate::yaml::{self, Place, Position};
+use crate::yaml::{self, Document, Place, Position, SyntaxError};
 
-/// A configuration that was read.
-#[derive(Debug)]
-pub(super) struct Checked {
-    pub(super) file: String,
-    pub(super) position: Position,
-    pub(super) path: String,
-    pub(super) filter: Filter,
-    pub(super) config: Node,
-    /// Whether it stands in an Envoy bootstrap, which is loaded as a whole.
-    pub(super) in_bootstrap: bool,
+/// A file, read.
+pub(super) struct Source {
+    /// As it was named.
+    pub(super) name: String,
+    pub(super) text: String,
+    documents: Result<Vec<Document>, SyntaxError>,
+    /// Whether a person named it, or a folder held it beside other things.
+    named: bool,
 }
 
-impl Checked {
+impl Source {
+    pub(super) fn new(name: &str, text: String, named: bool) -> Self {
+        let documents = yaml::parse(&text);
+        Self {
+            name: name.to_owned(),
+            text,
+            documents,
+            named,
+        }
+    }
+}
+
+/// What a configuration stands in.
+#[derive(Clone, Copy)]
+pub(super) enum Holder<'a> {
+    /// Nothing: a file of its own.
+    Alone,
+    /// A WasmPlugin or TrafficExtension.
+    Resource {
+        document: Place<'a>,
+        /// The part of it with url, fail policy and configuration.
+        plugin: Place<'a>,
+    },
+    /// One of the plugins of an EnvoyExtensionPolicy, Envoy Gateway's resource.
+    Gateway { plugin: Place<'a> },
+    /// An EnvoyFilter or a bootstrap.
+    Envoy {
+        document: Place<'a>,
+        /// The object with the `vm_config`.
+        plugin: Place<'a>,
+        /// A bootstrap is loaded as a whole.
+        bootstrap: bool,
+    },
+}
+
+/// A configuration that was read.
+pub(super) struct Checked<'a> {
+    pub(super) file: &'a str,
+    pub(super) position: Position,
+    /// Where it stands in its document.
+    pub(super) path: String,
+    /// Where its resource stands in its document: not at the top in a List.
+    pub(super) resource_path: String,
+    pub(super) filter: Filter,
+    pub(super) open: Open<'a>,
+    pub(super) holder: Holder<'a>,
+    /// Whether the filter takes it.
+    pub(super) taken: bool,
+}
+
+impl Checked<'_> {
+    pub(super) fn in_bootstrap(&self) -> bool {
+        matches!(
+            self.holder,
+            Holder::Envoy {
+                bootstrap: true,
+                ..
+            }
+        )
+    }
+
     pub(super) fn to_json(&self) -> serde_json::Value {
         json!({
             "file": self.file,
@@ -32,11 +91,21 @@ impl Checked {
     }
 }
 
+/// A resource that carries no plugin of ours.
+pub(super) struct Other<'a> {
+    pub(super) file: &'a str,
+    pub(super) document: Place<'a>,
+}
+
 /// What a file came to.
-#[derive(Debug, Default)]
-pub(super) struct Found {
+#[derive(Default)]
+pub(super) struct Found<'a> {
     pub(super) findings: Vec<Finding>,
-    pub(super) checked: Vec<Checked>,
+    pub(super) checked: Vec<Checked<'a>>,
+    /// What other resources tell, for those that look at all files together.
+    pub(super) others: Vec<Other<'a>>,
+    /// That they carry nothing to check: a mistake only if nothing else does.
+    pub(super) strangers: Vec<Finding>,
 }
 
 /// What a document is.
@@ -49,6 +118,8 @@ enum Kind<'a> {
     /// `spec.wasm.pluginConfig`
     TrafficExtension,
     EnvoyFilter,
+    /// `spec.wasm[].config`
+    EnvoyExtensionPolicy,
     /// `items` of resources, as kubectl prints them.
     List,
     Bootstrap,
@@ -64,6 +135,7 @@ impl<'a> Kind<'a> {
                 Some("WasmPlugin") => Self::WasmPlugin,
                 Some("TrafficExtension") => Self::TrafficExtension,
                 Some("EnvoyFilter") => Self::EnvoyFilter,
+                Some("EnvoyExtensionPolicy") => Self::EnvoyExtensionPolicy,
                 Some("List") => Self::List,
                 Some(kind) => Self::Other(kind),
                 None => Self::Other("without a kind"),
@@ -77,60 +149,52 @@ impl<'a> Kind<'a> {
     }
 }
 
-/// Checks all documents of a file, which is to hold a configuration.
-pub(super) fn check(file: &str, text: &str, wanted: Option<Filter>) -> Found {
-    let (mut found, others) = check_carried(file, text, wanted);
-    if found.checked.is_empty() {
-        found.findings.extend(others);
-    }
-    found
-}
-
-/// Checks all documents of a file. What is said about resources that carry no
-/// plugin comes apart: it is no mistake where something else was looked for.
-pub(super) fn check_carried(
-    file: &str,
-    text: &str,
-    wanted: Option<Filter>,
-) -> (Found, Vec<Finding>) {
+/// Checks all documents of a file by themselves.
+pub(super) fn check(source: &Source, wanted: Option<Filter>) -> Found<'_> {
     let mut check = Check {
-        file,
+        file: &source.name,
+        named: source.named,
         wanted,
         found: Found::default(),
-        others: Vec::new(),
     };
-    match yaml::parse(text) {
-        Err(error) => check.report(error.position, "", error.message),
-        Ok(documents) if documents.is_empty() => check.report(
+    match &source.documents {
+        Err(error) => check.report(error.position, "", error.message.clone()),
+        Ok(documents) if documents.is_empty() && source.named => check.report(
             Position { line: 1, column: 1 },
             "",
             "holds no document, only comments or separators",
         ),
         Ok(documents) => {
-            for document in &documents {
+            for document in documents {
                 check.document(document.root(), "");
             }
         }
     }
-    (check.found, check.others)
+    check.found
 }
 
 struct Check<'a> {
     file: &'a str,
+    named: bool,
     wanted: Option<Filter>,
-    found: Found,
-    /// Resources that carry no plugin; a mistake only if nothing else is here.
-    others: Vec<Finding>,
+    found: Found<'a>,
 }
 
-impl Check<'_> {
+impl<'a> Check<'a> {
     fn report(&mut self, position: Position, path: &str, message: impl Into<String>) {
-        let finding = self.finding(position, path, message);
+        let finding = self.finding(&code::REFUSED, position, path, message);
         self.found.findings.push(finding);
     }
 
-    fn finding(&self, position: Position, path: &str, message: impl Into<String>) -> Finding {
+    fn finding(
+        &self,
+        code: &'static Code,
+        position: Position,
+        path: &str,
+        message: impl Into<String>,
+    ) -> Finding {
         Finding {
+            code,
             file: self.file.to_owned(),
             position,
             path: path.to_owned(),
@@ -138,7 +202,16 @@ impl Check<'_> {
         }
     }
 
-    fn document(&mut self, document: Place<'_>, path: &str) {
+    fn stranger(&mut self, document: Place<'a>, path: &str, message: String) {
+        let finding = self.finding(&code::NOTHING_OF_OURS, document.position(), path, message);
+        self.found.strangers.push(finding);
+        self.found.others.push(Other {
+            file: self.file,
+            document,
+        });
+    }
+
+    fn document(&mut self, document: Place<'a>, path: &str) {
         let at = document.position();
         match Kind::of(document) {
             Kind::Config => self.config(document, path),
@@ -159,22 +232,28 @@ impl Check<'_> {
                     resource::traffic_extension,
                 );
             }
+            Kind::EnvoyExtensionPolicy => self.extension_policy(document, path),
             Kind::EnvoyFilter => self.envoy(document, path, "EnvoyFilter", false),
             Kind::Bootstrap => self.envoy(document, path, "bootstrap", true),
             Kind::Other(kind) => {
                 let remedy = if resource::is_translatable(kind) {
                     "meshpack translate makes one of it"
                 } else {
-                    "check takes WasmPlugin, TrafficExtension, EnvoyFilter, Envoy bootstraps and plain plugin configurations"
+                    "check takes WasmPlugin, TrafficExtension, EnvoyExtensionPolicy, EnvoyFilter, Envoy bootstraps and plain plugin configurations"
                 };
                 let message =
                     format!("a resource {kind:?} carries no plugin configuration: {remedy}");
-                self.others.push(self.finding(at, path, message));
+                self.stranger(document, path, message);
             }
         }
     }
 
-    fn config(&mut self, document: Place<'_>, path: &str) {
+    fn config(&mut self, document: Place<'a>, path: &str) {
+        // Beside manifests in a folder lie values of charts, scenarios and the like.
+        if !self.named && !Filter::all_keys_known(document.node()) {
+            let message = "is no configuration of ours, and no resource".to_owned();
+            return self.stranger(document, path, message);
+        }
         if !matches!(document.node(), Node::Object(_)) {
             let kind = document.node().kind();
             self.report(
@@ -189,12 +268,12 @@ impl Check<'_> {
             names: Vec::new(),
             content: Content::Tree(document),
         };
-        self.carried(&carried, false, true);
+        self.carried(&carried, Holder::Alone, path);
     }
 
     fn resource(
         &mut self,
-        document: Place<'_>,
+        document: Place<'a>,
         path: &str,
         holder: &[&str],
         read: fn(&Value<'_>) -> Option<()>,
@@ -221,30 +300,65 @@ impl Check<'_> {
                 names: names.filter_map(Place::text).collect(),
                 content,
             },
-            false,
-            false,
+            Holder::Resource { document, plugin },
+            path,
         );
     }
 
-    fn envoy(&mut self, document: Place<'_>, path: &str, what: &str, in_bootstrap: bool) {
+    fn extension_policy(&mut self, document: Place<'a>, path: &str) {
+        let plugins: Vec<_> = document
+            .at(&["spec", "wasm"])
+            .into_iter()
+            .flat_map(Place::items)
+            .collect();
+        if plugins.is_empty() {
+            let message = "this EnvoyExtensionPolicy has no plugin in spec.wasm".to_owned();
+            return self.stranger(document, path, message);
+        }
+        for (number, plugin) in plugins.into_iter().enumerate() {
+            let image = plugin.at(&["code", "image", "url"]);
+            let download = plugin.at(&["code", "http", "url"]);
+            let names = [image, download, plugin.get("rootID"), plugin.get("name")];
+            let content = match plugin.get("config") {
+                Some(config) => Content::Tree(config),
+                None => Content::Absent(plugin),
+            };
+            let carried = Carried {
+                path: below(path, &format!("spec.wasm[{number}].config")),
+                names: names
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Place::text)
+                    .collect(),
+                content,
+            };
+            self.carried(&carried, Holder::Gateway { plugin }, path);
+        }
+    }
+
+    fn envoy(&mut self, document: Place<'a>, path: &str, what: &str, bootstrap: bool) {
         let mut found = Vec::new();
         carried::in_envoy(document, path, &mut found);
         if found.is_empty() {
             let message = format!("this {what} has no wasm filter (no vm_config anywhere)");
-            let finding = self.finding(document.position(), path, message);
             // An EnvoyFilter beside a plugin may do something else, a bootstrap is all there is.
-            if in_bootstrap {
-                self.found.findings.push(finding);
+            if bootstrap && self.named {
+                self.report(document.position(), path, message);
             } else {
-                self.others.push(finding);
+                self.stranger(document, path, message);
             }
         }
-        for carried in &found {
-            self.carried(carried, in_bootstrap, false);
+        for (plugin, carried) in &found {
+            let holder = Holder::Envoy {
+                document,
+                plugin: *plugin,
+                bootstrap,
+            };
+            self.carried(carried, holder, path);
         }
     }
 
-    fn carried(&mut self, carried: &Carried<'_>, in_bootstrap: bool, is_plain: bool) {
+    fn carried(&mut self, carried: &Carried<'a>, holder: Holder<'a>, resource_path: &str) {
         let open = match carried.open() {
             Ok(open) => open,
             Err((position, problem)) => {
@@ -260,12 +374,13 @@ impl Check<'_> {
         let Some(filter) = self.wanted.or(named).or(detected) else {
             let module = carried.names.first();
             // A module of somebody else is none of our business.
-            if is_plain || module.is_none() {
+            if matches!(holder, Holder::Alone) || module.is_none() {
                 self.unknown(&open, &carried.path);
             }
             return;
         };
-        for problem in filter.problems(&open.node) {
+        let problems = filter.problems(&open.node);
+        for problem in &problems {
             let position = open.locate(problem.path());
             self.report(
                 position,
@@ -274,16 +389,18 @@ impl Check<'_> {
             );
         }
         self.found.checked.push(Checked {
-            file: self.file.to_owned(),
+            file: self.file,
             position: open.locate(""),
             path: carried.path.clone(),
+            resource_path: resource_path.to_owned(),
             filter,
-            config: open.node,
-            in_bootstrap,
+            open,
+            holder,
+            taken: problems.is_empty(),
         });
     }
 
-    fn unknown(&mut self, open: &Open<'_>, path: &str) {
+    fn unknown(&mut self, open: &Open<'a>, path: &str) {
         let names = Filter::ALL.map(Filter::name).join(", ");
         self.report(
             open.locate(""),
@@ -293,12 +410,12 @@ impl Check<'_> {
     }
 }
 
-fn below(path: &str, key: &str) -> String {
+pub(super) fn below(path: &str, key: &str) -> String {
     within(key, path)
 }
 
 /// `inner` seen from outside.
-fn within(inner: &str, path: &str) -> String {
+pub(super) fn within(inner: &str, path: &str) -> String {
     if path.is_empty() {
         return inner.to_owned();
     }

@@ -5,6 +5,7 @@ use meshpack_sdk::config::Node;
 use super::PEER_ADDRESS;
 use crate::filters::Filter;
 use crate::json::{self, object};
+use crate::stat_tags::Tags;
 use crate::translate::options::Options;
 use crate::translate::target::{integer, text};
 
@@ -32,6 +33,11 @@ impl Plugin {
         }
         entries.push(("policies", Node::List(policies)));
         Self::new(Filter::AuthzPolicy, object(entries))
+    }
+
+    /// Adds the labels of its metrics.
+    pub(super) fn add_tags(&self, tags: &mut Tags) {
+        tags.add(self.filter, &self.config);
     }
 
     fn node(&self, options: &Options) -> Node {

@@ -12,6 +12,7 @@ use meshpack_sdk::config::Node;
 use super::{budget, split};
 use crate::filters::Filter;
 use crate::json::object;
+use crate::stat_tags::Tags;
 use crate::translate::ledger::Ledger;
 use crate::translate::model::policy::{Acting, Guard};
 use crate::translate::model::telemetry::{self, Telemetry};
@@ -112,14 +113,17 @@ pub(crate) fn bootstrap(mesh: &Mesh, options: &Options, ledger: &Ledger) -> Node
         ));
         clusters.push(cluster::local("local", 8080, options));
     }
+    let mut tags = Tags::default();
+    for plugin in listeners.iter().flat_map(|listener| &listener.plugins) {
+        plugin.add_tags(&mut tags);
+    }
     let listeners = listeners.iter().map(|listener| listener.node(options));
-    object([(
-        "static_resources",
-        object([
-            ("listeners", Node::List(listeners.collect())),
-            ("clusters", Node::List(clusters)),
-        ]),
-    )])
+    let resources = object([
+        ("listeners", Node::List(listeners.collect())),
+        ("clusters", Node::List(clusters)),
+    ]);
+    let stats = tags.stats_config().map(|stats| ("stats_config", stats));
+    object(stats.into_iter().chain([("static_resources", resources)]))
 }
 
 /// What all callers report: the mesh's, and the namespace's if there is one alone.
