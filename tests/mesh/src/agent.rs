@@ -12,7 +12,7 @@ use crate::istiod::DISCOVERY;
 use crate::network;
 use crate::node::{HOME, NODE, sh};
 use crate::pod::{Caller, PodSpec, Role};
-use crate::process::{Server, log};
+use crate::process::{Server, tail};
 use crate::programs::Programs;
 use crate::registry::AUTHORITY;
 
@@ -87,7 +87,7 @@ impl Agent {
     }
 
     pub(crate) fn log(&self) -> String {
-        log(&self.name)
+        tail(&self.name, 12)
     }
 }
 
@@ -158,6 +158,8 @@ fn environment(spec: &PodSpec, stat_tags: &[String]) -> Vec<(&'static str, Strin
         "binaryPath": format!("{HOME}/bin/{}", crate::programs::ENVOY),
         "configPath": "etc/istio/proxy",
         "concurrency": 2,
+        // How long connections of a replaced listener may stay, with the policies they had.
+        "drainDuration": "1s",
         "extraStatTags": stat_tags,
     });
     vec![

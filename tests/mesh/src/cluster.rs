@@ -45,6 +45,14 @@ impl Cluster {
         self.mesh.get_or_try_init(start).await
     }
 
+    /// Takes away whatever a scenario left that failed, for the next.
+    pub(crate) async fn clean(&self) -> Result<()> {
+        match self.mesh.get() {
+            Some(mesh) => mesh.clean().await,
+            None => Ok(()),
+        }
+    }
+
     /// The registry.
     pub fn registry(&self) -> &Registry {
         &self.registry

@@ -45,6 +45,11 @@ impl Kubernetes {
         self.run("kubectl", arguments, "").await
     }
 
+    /// Runs istioctl, whatever it says.
+    pub async fn istioctl(&self, arguments: &[&str]) -> Result<Output> {
+        self.run("istioctl", arguments, "").await
+    }
+
     /// `kubectl apply -f -`.
     pub async fn apply(&self, yaml: &str) -> Result<()> {
         let arguments = ["apply", "-f", "-"];

@@ -11,6 +11,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::process::Output;
 use crate::programs::{Missing, Programs};
 
 /// What a copy of this program is; unset in the program that a person started.
@@ -30,6 +31,23 @@ pub(crate) fn copy_as(role: &str) -> Command {
     let mut command = Command::new(format!("{HOME}/bin/mesh"));
     command.env(ROLE, role);
     command
+}
+
+/// Runs the `meshpack` command in the mesh, whatever it says.
+pub async fn meshpack(arguments: &[&str]) -> Result<Output> {
+    let output = tokio::process::Command::from(copy_as("meshpack"))
+        .current_dir(crate::Manifest::root())
+        .args(arguments)
+        .env("HOME", HOME)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .context("meshpack does not start")?;
+    Ok(Output {
+        success: output.status.success(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
 }
 
 /// Runs `inside` in namespaces of its own; what is missing for it goes to `missing`.

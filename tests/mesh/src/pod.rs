@@ -158,7 +158,7 @@ impl Pod {
         &self.app
     }
 
-    /// What its agent has said.
+    /// What its agent has said last.
     pub fn agent_log(&self) -> String {
         self.agent.as_ref().map(Agent::log).unwrap_or_default()
     }

@@ -149,6 +149,17 @@ impl Proxy {
         chains.map(|(chain, _)| chain.side).collect()
     }
 
+    /// Whether connections are open to what was replaced: they are served as before.
+    pub(crate) async fn is_draining(pod: &Pod) -> Result<bool> {
+        let stats = pod.ask(ADMIN, "/stats?filter=_draining$").await?.text();
+        let counts: Vec<&str> = stats
+            .lines()
+            .filter_map(|line| line.strip_prefix("listener_manager.")?.split(": ").last())
+            .collect();
+        ensure!(counts.len() == 2, "{stats}");
+        Ok(counts.iter().any(|count| *count != "0"))
+    }
+
     /// The configuration of every plugin, as it was given.
     pub async fn plugins(pod: &Pod) -> Result<String> {
         Ok(pod

@@ -37,6 +37,7 @@ pub async fn run(cluster: &Cluster, scenarios: &[(&str, Scenario)]) -> Result<Ex
             Err(error) => {
                 failed += 1;
                 println!("test {name} ... FAILED ({seconds:.1} s)\n{error:#}");
+                cluster.clean().await?;
             }
         }
     }

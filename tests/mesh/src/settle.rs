@@ -41,6 +41,12 @@ impl Mesh {
         self.settle().await
     }
 
+    /// `kubectl delete -k`, in force when it returns.
+    pub async fn delete_folder(&self, folder: &str) -> Result<()> {
+        let yaml = self.kubernetes.get(&["kustomize", folder]).await?;
+        self.delete(&yaml).await
+    }
+
     /// `kubectl delete`, in force when it returns.
     pub async fn delete(&self, yaml: &str) -> Result<()> {
         self.kubernetes
@@ -61,6 +67,25 @@ impl Mesh {
         self.settle().await
     }
 
+    /// Takes away whatever a scenario left that failed.
+    pub(crate) async fn clean(&self) -> Result<()> {
+        let kinds = [
+            "wasmplugins",
+            "trafficextensions",
+            "envoyfilters",
+            "authorizationpolicies",
+            "requestauthentications",
+            "peerauthentications",
+            "virtualservices",
+            "destinationrules",
+            "serviceentries",
+            "sidecars",
+        ];
+        let delete = ["delete", &kinds.join(","), "-A", "--all"];
+        self.kubernetes.get(&delete).await?;
+        self.settle().await
+    }
+
     /// Waits until every proxy has everything that istiod knows now.
     pub async fn settle(&self) -> Result<()> {
         let port = FIRST_MARK + self.next_mark();
@@ -71,6 +96,20 @@ impl Mesh {
         self.known(&applied).await?;
         for pod in self.proxies() {
             wait_for(pod, port).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until no proxy has a connection that is still served as before.
+    pub async fn drained(&self) -> Result<()> {
+        for pod in self.proxies() {
+            let deadline = Instant::now() + LIMIT;
+            while Proxy::is_draining(pod).await? {
+                if Instant::now() > deadline {
+                    bail!("{} does not end its old connections", pod.name());
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
         Ok(())
     }

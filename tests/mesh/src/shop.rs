@@ -69,7 +69,8 @@ pub(crate) const PODS: [PodSpec; 8] = [
     PodSpec {
         name: "ingress",
         namespace: "istio-system",
-        account: "ingress",
+        // Its name in Istio's charts and installer.
+        account: "istio-ingressgateway-service-account",
         labels: &[("istio", "ingressgateway"), ("app", "istio-ingressgateway")],
         ip: ip(17),
         role: Role::Gateway,

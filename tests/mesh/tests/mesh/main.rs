@@ -1,9 +1,17 @@
 //! Every Istio manifest of the project, judged by a real mesh.
 
+mod analysis;
 mod api;
+mod budgets;
+mod canary;
+mod decisions;
+mod guarded;
 mod identity;
 mod lifetime;
 mod loading;
+mod measured;
+mod random;
+mod translated;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -30,6 +38,17 @@ const SCENARIOS: &[(&str, Scenario)] = scenarios![
     identity::calls_carry_the_identity_of_the_caller,
     loading::the_table_of_who_loads_what_is_true,
     loading::a_slip_changes_who_loads_it,
+    analysis::every_manifest_is_valid,
+    analysis::every_translation_is_valid,
+    analysis::what_is_applied_has_no_findings,
+    translated::policies_decide_as_before,
+    translated::generated_policies_decide_as_before,
+    canary::users_stay_in_their_version,
+    canary::a_failing_version_is_switched_off,
+    guarded::a_workload_knows_its_callers,
+    guarded::the_entrance_knows_its_users,
+    budgets::an_outage_is_not_multiplied,
+    measured::metrics_have_labels_and_failures_are_logged,
     lifetime::a_killed_run_leaves_nothing,
 ];
 
