@@ -38,6 +38,10 @@ build: setup ## Build dist/*.wasm, dist/*.schema.json and dist/stats-tags.yaml
 	@$(call run,meshpack,meshpack,--no-default-features) tags > dist/stats-tags.yaml.new
 	@mv dist/stats-tags.yaml.new dist/stats-tags.yaml
 
+.PHONY: release
+release: build ## Make everything that a release ships into dist/release (ten minutes)
+	@./tools/release.sh "$$(./tools/release/command.sh)" dist/release
+
 .PHONY: envoy
 envoy: setup ## Get the pinned stock Envoy into the cache
 	@$(call run,meshpack-harness,envoy-bin) > /dev/null

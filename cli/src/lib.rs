@@ -8,15 +8,19 @@ mod check;
 mod explain;
 mod filters;
 pub mod json;
+mod modules;
 mod output;
 mod stat_tags;
 mod tags;
 pub mod translate;
 mod verify;
+mod version;
 pub mod yaml;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub use filters::Filter;
@@ -52,10 +56,17 @@ enum Command {
     Tags(tags::Args),
     Translate(translate::Args),
     Verify(verify::Args),
+    Version(version::Args),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
         shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write those of all commands to a folder.
+    Man {
+        /// A folder that is there.
+        #[arg(long, short, value_name = "FOLDER")]
+        output: Option<PathBuf>,
     },
 }
 
@@ -81,7 +92,9 @@ fn run(cli: Cli) -> anyhow::Result<Verdict> {
         Command::Tags(args) => tags::run(&args, cli.json),
         Command::Translate(args) => translate::run(&args, cli.json),
         Command::Verify(args) => verify::run(&args, cli.json),
+        Command::Version(args) => version::run(&args, cli.json),
         Command::Completions { shell } => completions(shell),
+        Command::Man { output } => man(output.as_deref()),
     }
 }
 
@@ -89,5 +102,18 @@ fn completions(shell: clap_complete::Shell) -> anyhow::Result<Verdict> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "meshpack", &mut script);
     output::bytes(&script)?;
+    Ok(Verdict::Clean)
+}
+
+fn man(folder: Option<&Path>) -> anyhow::Result<Verdict> {
+    match folder {
+        Some(folder) => clap_mangen::generate_to(Cli::command(), folder)
+            .with_context(|| format!("cannot write to {}", folder.display()))?,
+        None => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+            output::bytes(&page)?;
+        }
+    }
     Ok(Verdict::Clean)
 }

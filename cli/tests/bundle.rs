@@ -77,7 +77,10 @@ fn what_cannot_be_bundled_is_told() {
     for (args, says) in [
         (&["text.wasm"][..], "text.wasm is not a WebAssembly module"),
         (&["missing.wasm"], "cannot read missing.wasm"),
-        (&[], "run `make build`"),
+        (
+            &["--modules", "."],
+            "name the folder it is in with --modules",
+        ),
         (&["text.wasm", "--tag", "a b"], "is not a tag"),
         (&["text.wasm", "--label", "x"], "is not KEY=VALUE"),
     ] {

@@ -6,7 +6,15 @@ use std::process::{Command, Stdio};
 
 use crate::common::meshpack_in;
 
-const COMMANDS: [&str; 6] = ["bundle", "check", "explain", "tags", "translate", "verify"];
+const COMMANDS: [&str; 7] = [
+    "bundle",
+    "check",
+    "explain",
+    "tags",
+    "translate",
+    "verify",
+    "version",
+];
 
 #[test]
 fn help_names_the_commands_and_the_exit_codes() {

@@ -4,9 +4,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use crate::common::meshpack_in;
+use crate::common::{meshpack_in, typed};
 use crate::registry::OwnRegistry;
 use meshpack_cli::{json, yaml};
 use serde_json::Value;
@@ -221,15 +220,7 @@ scenarios: [{name: nobody sees v2, send: {count: 20}, expect: {upstream: v1}}]
 
 /// Runs a line as the shell of a pipeline does; returns its standard output.
 fn shell(folder: &Path, line: &str) -> String {
-    let binary = Path::new(env!("CARGO_BIN_EXE_meshpack")).parent().unwrap();
-    let path = std::env::var("PATH").unwrap_or_default();
-    let ran = Command::new("sh")
-        .args(["-euc", line])
-        .current_dir(folder)
-        .env("PATH", format!("{}:{path}", binary.display()))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let ran = typed(folder, line).output().unwrap();
     let out = String::from_utf8_lossy(&ran.stdout).into_owned();
     let err = String::from_utf8_lossy(&ran.stderr).into_owned();
     assert!(ran.status.success(), "{line}\n{out}{err}");
@@ -298,7 +289,6 @@ async fn the_commands_for_bundles_run() {
     let address = registry.address().to_string();
     tokio::task::spawn_blocking(move || {
         let folder = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink(workspace().join("dist"), folder.path().join("dist")).unwrap();
         let overlay = folder.path().join("istio-manifests/overlays");
         fs::create_dir_all(&overlay).unwrap();
         fs::write(

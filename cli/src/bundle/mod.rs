@@ -17,6 +17,7 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use crate::filters::Filter;
+use crate::modules;
 use crate::output::{self, Verdict};
 use image::Image;
 
@@ -28,9 +29,10 @@ pub(crate) struct Args {
     /// unless given.
     #[arg(value_name = "MODULE")]
     modules: Vec<String>,
-    /// Where modules named without a path are.
-    #[arg(long = "modules", value_name = "FOLDER", default_value = "dist")]
-    folder: PathBuf,
+    /// Where modules named without a path are; else MESHPACK_DIST, the nearest dist/,
+    /// those installed with this command.
+    #[arg(long = "modules", value_name = "FOLDER")]
+    folder: Option<PathBuf>,
     /// Write each image as an OCI image layout to FOLDER/<image>.
     #[arg(long, short, value_name = "FOLDER")]
     output: Option<PathBuf>,
@@ -93,7 +95,9 @@ pub(crate) fn run(args: &Args, as_json: bool) -> anyhow::Result<Verdict> {
         );
     }
     let mut all = Vec::new();
-    for path in modules(args)? {
+    let paths = modules(args)?;
+    modules::complain_of_skew(paths.iter().map(PathBuf::as_path));
+    for path in paths {
         let (image, mut bundled) = bundle(&path, args)?;
         if let Some(folder) = &args.output {
             let folder = folder.join(&image.name);
@@ -164,25 +168,32 @@ fn push_to(_: &str, _: &Image, _: &Args) -> anyhow::Result<()> {
 
 /// The files to bundle.
 fn modules(args: &Args) -> anyhow::Result<Vec<PathBuf>> {
-    let file = |name: &str| args.folder.join(format!("{name}.wasm"));
+    let file = |name: &str| modules::find(args.folder.as_deref(), name);
     if args.modules.is_empty() {
-        let all = Filter::ALL.map(|filter| file(filter.name()));
-        if let Some(missing) = all.iter().find(|path| !path.is_file()) {
-            bail!(
-                "{} is not there: run `make build`, or say which modules to bundle",
-                missing.display()
-            );
-        }
-        return Ok(all.to_vec());
+        let all = Filter::ALL.iter().map(|filter| file(filter.name()));
+        return all
+            .collect::<anyhow::Result<_>>()
+            .context("say which modules to bundle, or where they are");
     }
     let named = |name: &String| {
         if name.contains('/') || name.ends_with(".wasm") {
-            PathBuf::from(name)
+            Ok(PathBuf::from(name))
         } else {
             file(name)
         }
     };
-    Ok(args.modules.iter().map(named).collect())
+    args.modules.iter().map(named).collect()
+}
+
+/// SHA-256 of a module, in hexadecimal digits.
+pub(crate) fn sha256(wasm: &[u8]) -> String {
+    image::sha256(wasm)
+}
+
+/// The digest of the image that is made of the pack's own module, unless told otherwise.
+pub(crate) fn digest(filter: Filter, wasm: &[u8]) -> std::io::Result<String> {
+    let labels = labels_of(filter.name(), modules::VERSION);
+    Ok(Image::new(filter.name(), wasm, &labels)?.manifest.digest)
 }
 
 fn bundle(path: &Path, args: &Args) -> anyhow::Result<(Image, Bundled)> {
@@ -214,19 +225,24 @@ fn bundle(path: &Path, args: &Args) -> anyhow::Result<(Image, Bundled)> {
 
 /// The labels of the OCI image specification, then what the user says.
 fn labels(stem: &str, args: &Args) -> BTreeMap<String, String> {
+    let mut labels = labels_of(stem, &args.tag);
+    labels.extend(args.label.iter().cloned());
+    labels
+}
+
+fn labels_of(stem: &str, tag: &str) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::new();
     let mut set = |key: &str, value: &str| {
         labels.insert(format!("org.opencontainers.image.{key}"), value.to_owned());
     };
     set("title", stem);
-    set("version", &args.tag);
+    set("version", tag);
     // Of a module of somebody's own nothing more is known.
     if let Some(filter) = Filter::ALL.into_iter().find(|filter| filter.name() == stem) {
         set("description", description(filter));
         set("licenses", env!("CARGO_PKG_LICENSE"));
         set("source", env!("CARGO_PKG_REPOSITORY"));
     }
-    labels.extend(args.label.iter().cloned());
     labels
 }
 

@@ -1,6 +1,6 @@
 //! Loading what was checked in a stock Envoy.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use meshpack_harness::{Envoy, Listener, Route, StartError, WasmFilter};
@@ -9,6 +9,7 @@ use super::code;
 use super::file::Checked;
 use super::finding::Finding;
 use crate::json;
+use crate::modules;
 
 /// Loads a file's configurations; what Envoy refuses becomes a finding.
 ///
@@ -18,7 +19,7 @@ pub(super) fn load(
     file: &str,
     text: &str,
     checked: &[Checked<'_>],
-    modules: &Path,
+    modules: Option<&Path>,
 ) -> anyhow::Result<Vec<Finding>> {
     let runtime = tokio::runtime::Runtime::new()?;
     let here = std::env::current_dir().context("cannot tell the current folder")?;
@@ -32,8 +33,9 @@ pub(super) fn load(
     }
     for checked in checked.iter().filter(|checked| !checked.in_bootstrap()) {
         let name = checked.filter.name();
-        let filter = WasmFilter::new(name, module(modules, name)?)
-            .config_text(json::text(&checked.open.node));
+        let module = std::path::absolute(modules::find(modules, name)?)?;
+        modules::complain_of_skew([module.as_path()]);
+        let filter = WasmFilter::new(name, module).config_text(json::text(&checked.open.node));
         let listener = Listener::new("check")
             .filter(filter)
             .route(Route::direct(200, "ok"));
@@ -41,13 +43,6 @@ pub(super) fn load(
         findings.extend(refusal(checked, "the configuration", started)?);
     }
     Ok(findings)
-}
-
-fn module(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
-    let path = folder.join(format!("{name}.wasm"));
-    std::fs::canonicalize(&path).with_context(|| {
-        format!("cannot find the module {}: build it with `make build`, or name its folder with --modules", path.display())
-    })
 }
 
 fn refusal(

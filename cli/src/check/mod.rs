@@ -40,9 +40,10 @@ pub(crate) struct Args {
     /// Also load everything in a stock Envoy (see ENVOY_BIN, ENVOY_VERSION).
     #[arg(long)]
     envoy: bool,
-    /// Where --envoy finds the modules.
-    #[arg(long, value_name = "FOLDER", default_value = "dist")]
-    modules: PathBuf,
+    /// Where --envoy finds the modules; else MESHPACK_DIST, the nearest dist/, those
+    /// installed with this command.
+    #[arg(long, value_name = "FOLDER")]
+    modules: Option<PathBuf>,
     /// A finding that is meant; may be given several times. In a file, write
     /// `# meshpack-ignore: CODE reason` on the line before.
     #[arg(long, value_name = "CODE", value_parser = ignore::parse)]
@@ -70,7 +71,12 @@ pub(crate) fn run(args: &Args, as_json: bool) -> anyhow::Result<Verdict> {
     for source in &inputs.sources {
         let mut found = file::check(source, args.filter);
         if args.envoy && found.findings.is_empty() {
-            let refused = envoy::load(&source.name, &source.text, &found.checked, &args.modules)?;
+            let refused = envoy::load(
+                &source.name,
+                &source.text,
+                &found.checked,
+                args.modules.as_deref(),
+            )?;
             found.findings.extend(refused);
         }
         all.findings.append(&mut found.findings);

@@ -1,11 +1,13 @@
 //! What a person decides about a translation.
 
+use std::path::Path;
 use std::str::FromStr;
 
 use meshpack_sdk::config::Node;
 
 use super::model::attachment::{GatewayPods, Layout};
 use crate::json::object;
+use crate::modules::installed;
 
 /// What comes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -39,9 +41,10 @@ pub(super) struct Options {
     /// payments/v1=10.0.0.1:8080,10.0.0.2:8080. May be repeated.
     #[arg(long, value_name = "CLUSTER=HOST:PORT,…")]
     pub(super) endpoint: Vec<Endpoints>,
-    /// Where the Envoy configuration finds the modules.
-    #[arg(long, value_name = "FOLDER", default_value = "dist")]
-    pub(super) modules: String,
+    /// Where the Envoy configuration finds the modules; else `dist`, or those installed
+    /// with this command where there is no dist/ here.
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) modules: Option<String>,
     /// First port that the Envoy configuration listens on.
     #[arg(long, value_name = "PORT", default_value_t = 10_000)]
     pub(super) port: u16,
@@ -110,6 +113,16 @@ impl FromStr for Gateway {
 }
 
 impl Options {
+    /// The folder that an Envoy configuration names.
+    pub(super) fn modules(&self) -> String {
+        let dist = "dist".to_owned();
+        match (&self.modules, Path::new(&dist).is_dir()) {
+            (Some(folder), _) => folder.clone(),
+            (None, true) => dist,
+            (None, false) => installed().map_or(dist, |folder| folder.display().to_string()),
+        }
+    }
+
     /// What they say about the mesh. Whoever names a gateway has named all.
     pub(super) fn layout(&self) -> Layout {
         let mut layout = Layout {

@@ -15,6 +15,7 @@ use meshpack_harness::envoy::EnvoyBuilder;
 use meshpack_harness::{EnvoyVersion, MATRIX, Source};
 use meshpack_sdk::config;
 
+use crate::modules;
 use crate::output::{self, Verdict};
 use crate::yaml;
 use report::{Report, ScenarioReport, SuiteReport};
@@ -40,7 +41,8 @@ pub(crate) struct Args {
     /// Run Envoy as a container of the image envoyproxy/envoy.
     #[arg(long)]
     container: bool,
-    /// Where the modules are; else MESHPACK_DIST or the nearest dist/.
+    /// Where the modules are; else MESHPACK_DIST, the nearest dist/, those installed with
+    /// this command.
     #[arg(long, value_name = "FOLDER")]
     modules: Option<PathBuf>,
     /// Run only the scenarios with this in their names.
@@ -56,6 +58,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, as_json: bool) -> anyhow::Result<Verdict> {
     let suites = read_all(args)?;
+    let scenarios = suites.iter().flat_map(|(_, suite)| &suite.scenarios);
+    modules::complain_of_skew(scenarios.flat_map(|scenario| scenario.setup.modules()));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

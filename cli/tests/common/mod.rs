@@ -1,7 +1,8 @@
 //! Running the built `meshpack`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 /// What a run came to.
 pub(crate) struct Ran {
@@ -24,6 +25,40 @@ pub(crate) fn meshpack_in(folder: &Path, args: &[&str]) -> Ran {
         out: String::from_utf8(ran.stdout).unwrap(),
         err: String::from_utf8(ran.stderr).unwrap(),
     }
+}
+
+/// A prefix as packages, wheels and archives make it: `bin/meshpack`, and its modules in
+/// `share/meshpack`. For commands that a user has installed.
+pub(crate) fn installed() -> &'static Path {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join("installed");
+        let _ = std::fs::remove_dir_all(&prefix);
+        for folder in ["bin", "share"] {
+            std::fs::create_dir_all(prefix.join(folder)).unwrap();
+        }
+        let built = Path::new(env!("CARGO_BIN_EXE_meshpack"));
+        std::fs::hard_link(built, prefix.join("bin/meshpack")).unwrap();
+        let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dist");
+        std::os::unix::fs::symlink(dist, prefix.join("share/meshpack")).unwrap();
+        prefix
+    })
+}
+
+/// A line that a user of an installed meshpack types into a shell.
+pub(crate) fn typed(folder: &Path, line: &str) -> Command {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut command = Command::new("sh");
+    command
+        .args(["-euc", line])
+        .current_dir(folder)
+        .env(
+            "PATH",
+            format!("{}:{path}", installed().join("bin").display()),
+        )
+        .env_remove("MESHPACK_DIST")
+        .stdin(Stdio::null());
+    command
 }
 
 /// Runs `meshpack check` on a file `input` with these bytes.

@@ -47,6 +47,7 @@
 //! - [`Certificates`] makes what mutual TLS needs.
 
 pub mod admin;
+mod beside;
 mod certificates;
 pub mod client;
 pub mod config;

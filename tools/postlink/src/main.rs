@@ -53,10 +53,13 @@ fn finish(options: &Options) -> Result<()> {
     names::shorten(&mut module);
     check::imports(&module)?;
     check::abi_marker(&module)?;
+    stamp(&mut module);
     let mut output = module.emit_wasm();
     if output.len() as u64 > options.max_kib * 1024 {
         // Names make a trap's backtrace readable; the budget goes first.
         names::drop_all(&mut module);
+        // What was emitted has taken its custom sections along.
+        stamp(&mut module);
         output = module.emit_wasm();
     }
     check::size(output.len() as u64, options.max_kib)?;
@@ -83,6 +86,20 @@ fn finish(options: &Options) -> Result<()> {
 fn read(bytes: &[u8]) -> Result<Module> {
     let mut config = ModuleConfig::new();
     config.generate_producers_section(false).parse(bytes)
+}
+
+/// Says which version it is, where WebAssembly tools and `meshpack version` look for it.
+fn stamp(module: &mut Module) {
+    let version = Some(env!("CARGO_PKG_VERSION").to_owned());
+    let build = std::env::var("MESHPACK_BUILD").ok();
+    for (name, value) in [("version", version), ("revision", build)] {
+        if let Some(value) = value {
+            module.customs.add(walrus::RawCustomSection {
+                name: name.to_owned(),
+                data: value.into_bytes(),
+            });
+        }
+    }
 }
 
 /// Folders whose names say who built a module: where the sources of crates are, the

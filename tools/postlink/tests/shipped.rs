@@ -52,6 +52,20 @@ fn modules_import_what_the_sdk_calls() {
 }
 
 #[test]
+fn modules_say_their_version() {
+    for (name, bytes) in modules() {
+        let module = Module::from_buffer(&bytes).unwrap();
+        let version = module
+            .customs
+            .iter()
+            .find(|(_, section)| section.name() == "version");
+        let (_, version) = version.unwrap_or_else(|| panic!("{name} says no version"));
+        let version = version.data(&walrus::IdsToIndices::default());
+        assert_eq!(&*version, env!("CARGO_PKG_VERSION").as_bytes(), "{name}");
+    }
+}
+
+#[test]
 fn modules_hold_no_path_of_this_machine() {
     let mut folders = vec![workspace()];
     folders.extend(std::env::var_os("HOME").map(PathBuf::from));

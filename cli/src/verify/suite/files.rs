@@ -1,10 +1,10 @@
 //! Files that a scenario file names.
 
-use std::env;
 use std::path::PathBuf;
 
 use meshpack_sdk::config::{Node, Value};
 
+use crate::modules;
 use crate::yaml;
 
 /// Where named files are looked for.
@@ -44,37 +44,16 @@ impl Files {
     }
 
     /// The module of plugin `name`: in the folder of modules, if one is named, else
-    /// in the nearest `dist` above the scenario file.
+    /// in the nearest `dist` above the scenario file, else beside the command.
     pub(crate) fn module(&self, value: &Value<'_>, name: &str) -> Option<PathBuf> {
-        let file = format!("{name}.wasm");
-        let places: Vec<PathBuf> = match &self.modules {
-            Some(modules) => vec![modules.clone()],
-            None => match env::var_os("MESHPACK_DIST").filter(|folder| !folder.is_empty()) {
-                Some(folder) => vec![PathBuf::from(folder)],
-                None => self.dist_folders(),
-            },
-        };
-        let found = places.iter().map(|folder| folder.join(&file));
-        match found.clone().find(|path| path.is_file()) {
-            Some(path) => std::path::absolute(path).ok(),
+        let places = modules::places(self.modules.as_deref(), &self.folder);
+        match places.iter().find(|place| place.has(name)) {
+            Some(place) => std::path::absolute(place.module(name)).ok(),
             None => value.problem(format!(
-                "no module {file} in {}; build it, name it with `module`, or name its folder with --modules",
-                match places.first() {
-                    Some(_) if self.modules.is_none() => "dist/ here or above",
-                    Some(folder) => folder.to_str().unwrap_or("the folder of modules"),
-                    None => "dist/ here or above",
-                }
+                "no module {name}.wasm {}; or name its file with `module`",
+                modules::remedy(self.modules.as_deref(), &places)
             )),
         }
-    }
-
-    fn dist_folders(&self) -> Vec<PathBuf> {
-        let here = std::path::absolute(&self.folder).unwrap_or_default();
-        let working = env::current_dir().unwrap_or_default();
-        here.ancestors()
-            .chain([working.as_path()])
-            .map(|folder| folder.join("dist"))
-            .collect()
     }
 
     /// The plugin configuration in a file: the `pluginConfig` of the first

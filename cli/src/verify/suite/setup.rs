@@ -50,6 +50,20 @@ pub(crate) enum Config {
     },
 }
 
+impl Setup {
+    /// The modules of its plugins.
+    pub(crate) fn modules(&self) -> impl Iterator<Item = &Path> {
+        let filters = match &self.config {
+            Config::Made { filters, .. } => filters.as_slice(),
+            Config::Bootstrap { .. } => &[],
+        };
+        filters.iter().filter_map(|filter| match filter {
+            Filter::Plugin(plugin) => Some(plugin.module.as_path()),
+            Filter::Envoy(_) => None,
+        })
+    }
+}
+
 /// An entry of the filter chain.
 #[derive(Clone, Debug)]
 pub(crate) enum Filter {

@@ -74,7 +74,7 @@ colour: red
         );
     };
     starts("plugins[0].module: ");
-    starts("plugins[1]: no module other.wasm in dist/ here or above");
+    starts("plugins[1]: no module other.wasm in ");
     starts("upstreams.v1.statuss: unknown key");
     starts("colour: unknown key");
 }

@@ -143,11 +143,21 @@ pub(crate) fn dist_folder() -> PathBuf {
 #[error("{} is not there; run `make build`", .0.display())]
 pub struct NoSuchModule(PathBuf);
 
-/// The workspace this crate was compiled in: relative paths in literal
-/// configurations are relative to it.
+/// Where this crate was compiled, in tests: what ships knows no folder of the machine
+/// that built it.
+const SOURCES: Option<&str> = match option_env!("MESHPACK_RELEASE") {
+    Some(_) => None,
+    None => Some(env!("CARGO_MANIFEST_DIR")),
+};
+
+/// The workspace this crate was compiled in, and the current folder where that is not
+/// there: relative paths in literal configurations are relative to it.
 pub(crate) fn workspace_root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here).to_owned()
+    let workspace = SOURCES.and_then(|here| Path::new(here).ancestors().nth(2));
+    match workspace.filter(|folder| folder.is_dir()) {
+        Some(folder) => folder.to_owned(),
+        None => env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+    }
 }
 
 #[cfg(test)]

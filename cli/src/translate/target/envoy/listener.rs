@@ -50,7 +50,7 @@ impl Plugin {
             ),
             ("value", text(json::pretty(&self.config))),
         ]);
-        let file = format!("{}/{name}.wasm", options.modules);
+        let file = format!("{}/{name}.wasm", options.modules());
         let policy = self.filter.failure_policy().name();
         let code = object([("local", object([("filename", text(file))]))]);
         let vm = object([
