@@ -8,6 +8,7 @@ export MESHPACK_BUILD ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || ec
 MODULES := authz_policy:meshpack-authz-policy:300 canary_split:meshpack-canary-split:300 \
            retry_budget:meshpack-retry-budget:300 telemetry:meshpack-telemetry:300 \
            meshpack:meshpack-pack:700
+PACKAGES := $(foreach module,$(MODULES),$(word 2,$(subst :, ,$(module))))
 EXAMPLES := empty tag_tenant
 
 comma := ,
@@ -109,9 +110,8 @@ lint: lint-text ## Check format and lints, natively and for wasm, and the Promet
 
 .PHONY: lint-wasm
 lint-wasm: setup ## Check the lints of what becomes wasm
-	cargo clippy --target wasm32-wasip1 -p meshpack-sdk -p meshpack-authz-policy -p meshpack-canary-split \
-	    -p meshpack-retry-budget -p meshpack-telemetry -p meshpack-pack --features \
-	    meshpack-authz-policy/module,meshpack-canary-split/module,meshpack-retry-budget/module,meshpack-telemetry/module -- -D warnings
+	cargo clippy --target wasm32-wasip1 -p meshpack-sdk $(addprefix -p ,$(PACKAGES)) \
+	    --features $(subst $() ,$(comma),$(addsuffix /module,$(filter-out meshpack-pack,$(PACKAGES)))) -- -D warnings
 
 .PHONY: lint-text
 lint-text: ## Check format, the lists of tests and the Prometheus rules

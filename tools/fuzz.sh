@@ -23,15 +23,10 @@ RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-
 
 # The keys of a filter's schema are the words that its configurations consist of.
 dictionary() {
-    local filter
-    case $1 in
-        authz_config) filter=authz-policy ;;
-        canary_config) filter=canary-split ;;
-        retry_config) filter=retry-budget ;;
-        telemetry_config) filter=telemetry ;;
-        *) return 1 ;;
-    esac
-    grep -ohE '"[][A-Za-z.{}_/-]{2,30}"' "filters/$filter/schema.json" | sort -u > "$out/$1.dict"
+    local record
+    # The target is called after the filter's part of the pack.
+    record=$(grep -l "part: \"${1%_config}\"" filters/*/src/record.rs) || return 1
+    grep -ohE '"[][A-Za-z.{}_/-]{2,30}"' "${record%/src/record.rs}/schema.json" | sort -u > "$out/$1.dict"
 }
 
 fuzz() {

@@ -5,7 +5,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 target=wasm32-wasip1
-packages=(meshpack-sdk meshpack-authz-policy meshpack-canary-split meshpack-retry-budget meshpack-telemetry)
+packages=(meshpack-sdk)
+# A folder with a record is a filter.
+for record in filters/*/src/record.rs; do
+    folder=${record%/src/record.rs}
+    packages+=("meshpack-${folder#filters/}")
+done
 
 if ! command -v node > /dev/null || [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 20 ]; then
     echo "wasm-tests: Node.js is missing or too old: install version 20 or later (Debian: apt-get install nodejs)" >&2

@@ -2,7 +2,12 @@
 
 use std::fmt;
 
+use meshpack_pack::{
+    Meshpack, meshpack_authz_policy, meshpack_canary_split, meshpack_retry_budget,
+    meshpack_telemetry,
+};
 use meshpack_sdk::config::{Node, Problem, Value, read_node};
+use meshpack_sdk::record::{FailurePolicy, Record};
 
 /// One of the modules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
@@ -20,35 +25,6 @@ pub enum Filter {
     Meshpack,
 }
 
-/// The parts of a [`Filter::Meshpack`] configuration.
-const PARTS: [(&str, Filter); 4] = [
-    ("authz", Filter::AuthzPolicy),
-    ("canary", Filter::CanarySplit),
-    ("retry", Filter::RetryBudget),
-    ("telemetry", Filter::Telemetry),
-];
-
-/// What a proxy does after a filter has trapped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailurePolicy {
-    /// Refuses requests until the VM runs again, after a second: for a guard, and for
-    /// what has a guard in it. Staying closed for ever would be an outage.
-    Reload,
-    /// Lets requests pass without the filter: for what only helps or observes.
-    Open,
-}
-
-impl FailurePolicy {
-    /// Its name in Istio's `failStrategy` and Envoy's `failure_policy` alike.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Reload => "FAIL_RELOAD",
-            Self::Open => "FAIL_OPEN",
-        }
-    }
-}
-
 impl Filter {
     /// All of them.
     pub const ALL: [Self; 5] = [
@@ -59,67 +35,34 @@ impl Filter {
         Self::Meshpack,
     ];
 
+    /// What is known of it without running it.
+    #[must_use]
+    pub const fn record(self) -> &'static Record {
+        match self {
+            Self::AuthzPolicy => &meshpack_authz_policy::RECORD,
+            Self::CanarySplit => &meshpack_canary_split::RECORD,
+            Self::RetryBudget => &meshpack_retry_budget::RECORD,
+            Self::Telemetry => &meshpack_telemetry::RECORD,
+            Self::Meshpack => &meshpack_pack::RECORD,
+        }
+    }
+
     /// Name of the module, of the plugin in logs, and of `dist/<name>.wasm`.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::AuthzPolicy => "authz_policy",
-            Self::CanarySplit => "canary_split",
-            Self::RetryBudget => "retry_budget",
-            Self::Telemetry => "telemetry",
-            Self::Meshpack => "meshpack",
-        }
+        self.record().name
     }
 
     /// What has to happen when it traps.
     #[must_use]
     pub const fn failure_policy(self) -> FailurePolicy {
-        match self {
-            Self::AuthzPolicy | Self::Meshpack => FailurePolicy::Reload,
-            Self::CanarySplit | Self::RetryBudget | Self::Telemetry => FailurePolicy::Open,
-        }
+        self.record().on_trap
     }
 
-    /// Where it stands among Istio's filters, if that matters: a policy after tokens
-    /// were verified, metrics after everything that may refuse a request.
+    /// Where it stands among Istio's filters, if that matters.
     #[must_use]
     pub const fn istio_phase(self) -> Option<&'static str> {
-        match self {
-            Self::AuthzPolicy => Some("AUTHZ"),
-            Self::Telemetry => Some("STATS"),
-            Self::CanarySplit | Self::RetryBudget | Self::Meshpack => None,
-        }
-    }
-
-    /// Keys of its configuration.
-    const fn keys(self) -> &'static [&'static str] {
-        match self {
-            Self::AuthzPolicy => &[
-                "policies",
-                "trustDomain",
-                "trustDomainAliases",
-                "pathMatching",
-                "typedClaims",
-                "allowAll",
-                "jwtPayloadKeys",
-                "splitHeaders",
-                "directRemoteIp",
-                "decisionLog",
-                "explain",
-            ],
-            Self::CanarySplit => &["header", "jwtPayloadKeys", "splits"],
-            Self::RetryBudget => &["budgets", "server", "stopAmplification"],
-            Self::Telemetry => &[
-                "golden",
-                "metrics",
-                "tagOverrides",
-                "pathTemplates",
-                "cardinality",
-                "accessLog",
-                "trace",
-            ],
-            Self::Meshpack => &["authz", "canary", "retry", "telemetry"],
-        }
+        self.record().istio_phase
     }
 
     /// The filter whose keys a configuration has, if exactly one fits best.
@@ -129,7 +72,7 @@ impl Filter {
             return None;
         };
         let hits = |filter: Self| {
-            let known = |(key, _): &&(String, Node)| filter.keys().contains(&key.as_str());
+            let known = |(key, _): &&(String, Node)| filter.record().keys.contains(&key.as_str());
             entries.iter().filter(known).count()
         };
         let most = Self::ALL.iter().map(|filter| hits(*filter)).max()?;
@@ -146,7 +89,8 @@ impl Filter {
         };
         !entries.is_empty()
             && Self::ALL.iter().any(|filter| {
-                let known = |(key, _): &(String, Node)| filter.keys().contains(&key.as_str());
+                let known =
+                    |(key, _): &(String, Node)| filter.record().keys.contains(&key.as_str());
                 entries.iter().all(known)
             })
     }
@@ -165,8 +109,10 @@ impl Filter {
     /// The filter configured under a key of [`Filter::Meshpack`].
     #[must_use]
     pub fn of_part(key: &str) -> Option<Self> {
-        let part = PARTS.iter().find(|(name, _)| *name == key);
-        part.map(|(_, filter)| *filter)
+        let parts = Self::ALL
+            .into_iter()
+            .filter(|filter| *filter != Self::Meshpack);
+        parts.into_iter().find(|filter| filter.record().part == key)
     }
 
     /// Every problem that the filter itself would refuse the configuration for.
@@ -185,14 +131,7 @@ impl Filter {
             Self::CanarySplit => meshpack_canary_split::config::Config::read(value).map(drop),
             Self::RetryBudget => meshpack_retry_budget::config::Config::read(value).map(drop),
             Self::Telemetry => meshpack_telemetry::config::read(value).map(drop),
-            Self::Meshpack => {
-                let mut fields = value.object()?;
-                let mut parts = Vec::new();
-                for (key, filter) in PARTS {
-                    parts.extend(fields.get(key).map(|part| filter.read(&part)));
-                }
-                parts.into_iter().collect()
-            }
+            Self::Meshpack => <Meshpack as meshpack_sdk::Filter>::read(value.clone()).map(drop),
         }
     }
 }

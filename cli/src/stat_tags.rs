@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use meshpack_sdk::config::{Node, Number, read_node};
 use meshpack_sdk::metrics::label::extractor;
+use meshpack_sdk::record::{Labels, PANICS};
 use meshpack_telemetry::labels::{histogram_buckets, label_names};
 use serde_json::json;
 
@@ -21,10 +22,7 @@ pub(crate) struct Tags {
 impl Tags {
     /// Adds what a configuration needs.
     pub(crate) fn add(&mut self, filter: Filter, config: &Node) {
-        let labels: &[&str] = match filter {
-            Filter::AuthzPolicy => &["decision", "authz_policy", "module"],
-            Filter::CanarySplit => &["split", "arm", "reason", "module"],
-            Filter::RetryBudget => &["budget", "module"],
+        match filter {
             Filter::Telemetry => {
                 if let Ok(config) =
                     read_node(config, |value| meshpack_telemetry::config::read(&value))
@@ -32,7 +30,6 @@ impl Tags {
                     self.add_labels(&label_names(&config));
                     self.buckets.extend(histogram_buckets(&config));
                 }
-                &[]
             }
             Filter::Meshpack => {
                 if let Node::Object(parts) = config {
@@ -42,10 +39,17 @@ impl Tags {
                         }
                     }
                 }
-                &["module"]
+                self.add_fixed_labels(filter);
             }
-        };
-        self.add_labels(labels);
+            _ => self.add_fixed_labels(filter),
+        }
+    }
+
+    fn add_fixed_labels(&mut self, filter: Filter) {
+        self.add_labels(&filter.record().labels());
+        if let Labels::Fixed(labels) = PANICS.labels {
+            self.add_labels(labels);
+        }
     }
 
     fn add_labels<S: AsRef<str>>(&mut self, names: &[S]) {
@@ -155,6 +159,7 @@ impl Tags {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::yaml;
 
     fn tags(filter: Filter, config: &str) -> Tags {
         let mut tags = Tags::default();

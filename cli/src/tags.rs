@@ -37,13 +37,7 @@ enum Audience {
 pub(crate) fn run(args: &Args, as_json: bool) -> anyhow::Result<Verdict> {
     let mut tags = Tags::default();
     if args.files.is_empty() {
-        tags.add(Filter::Meshpack, &Node::Object(Vec::new()));
-        for filter in [
-            Filter::AuthzPolicy,
-            Filter::CanarySplit,
-            Filter::RetryBudget,
-            Filter::Telemetry,
-        ] {
+        for filter in std::iter::once(Filter::Meshpack).chain(Filter::ALL) {
             tags.add(filter, &Node::Object(Vec::new()));
         }
     }

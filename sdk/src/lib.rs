@@ -34,6 +34,7 @@ pub mod metrics;
 pub mod mock;
 mod module;
 pub mod protobuf;
+pub mod record;
 mod reply;
 mod runtime;
 pub mod shared;

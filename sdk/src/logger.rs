@@ -3,6 +3,7 @@
 
 use crate::host::abi;
 use crate::metrics::{Kind, label};
+use crate::record::PANICS;
 use crate::text;
 
 struct HostLogger;
@@ -41,7 +42,7 @@ pub(crate) fn install(module: &'static str) {
             let line = text::one_line(format!("{module}: {info}"));
             abi::log(5, line.as_bytes());
             let labels = [("module", module.as_bytes())];
-            let name = label::stat_name("meshpack_panics_total", labels, 100);
+            let name = label::stat_name(PANICS.name, labels, 100);
             if let Ok(id) = abi::define_metric(Kind::Counter as u32, name.as_bytes()) {
                 let _ = abi::increment_metric(id, 1);
             }

@@ -239,23 +239,11 @@ fn labels_of(stem: &str, tag: &str) -> BTreeMap<String, String> {
     set("version", tag);
     // Of a module of somebody's own nothing more is known.
     if let Some(filter) = Filter::ALL.into_iter().find(|filter| filter.name() == stem) {
-        set("description", description(filter));
+        set("description", filter.record().description);
         set("licenses", env!("CARGO_PKG_LICENSE"));
         set("source", env!("CARGO_PKG_REPOSITORY"));
     }
     labels
-}
-
-fn description(filter: Filter) -> &'static str {
-    match filter {
-        Filter::AuthzPolicy => "Istio AuthorizationPolicy in a proxy-wasm filter",
-        Filter::CanarySplit => "Sticky canary splits with ramps and abort in a proxy-wasm filter",
-        Filter::RetryBudget => "Retry budgets in a proxy-wasm filter",
-        Filter::Telemetry => "Metrics, access logs and trace context from a proxy-wasm filter",
-        Filter::Meshpack => {
-            "Policies, canaries, retry budgets and telemetry in one proxy-wasm filter"
-        }
-    }
 }
 
 /// A path component of a repository, as the distribution specification has it.

@@ -39,7 +39,7 @@ pub struct AuthzPolicy {
 }
 
 impl Filter for AuthzPolicy {
-    const NAME: &'static str = "authz_policy";
+    const NAME: &'static str = crate::RECORD.name;
     const GUARDS: bool = true;
     type Config = Config;
     type Stream = ();

@@ -17,8 +17,10 @@ mod filter;
 mod metrics;
 #[cfg(test)]
 mod oracle;
+mod record;
 
 pub use filter::AuthzPolicy;
+pub use record::RECORD;
 
 #[cfg(feature = "module")]
 meshpack_sdk::module!(AuthzPolicy: request_headers);

@@ -5,10 +5,8 @@ use std::cell::Cell;
 use meshpack_sdk::metrics::{Counter, label};
 
 use crate::core::engine::{Outcome, PolicyRef, PolicySet, Verdict};
+use crate::record::{REQUESTS, SHADOW, UNDECIDED};
 
-const REQUESTS: &str = "meshpack_authz_requests_total";
-const SHADOW: &str = "meshpack_authz_shadow_total";
-const UNDECIDED: &str = "meshpack_authz_undecided_total";
 /// Longest policy label: a namespace (63), a slash and a name (253).
 const LABEL_BYTES: usize = 320;
 
@@ -44,7 +42,7 @@ impl Metrics {
     pub(crate) fn count_undecided(&self) -> bool {
         let known = self.undecided.get();
         let counter = known.unwrap_or_else(|| {
-            let defined = Counter::define(UNDECIDED).map_err(drop);
+            let defined = Counter::define(UNDECIDED.name).map_err(drop);
             self.undecided.set(Some(defined));
             defined
         });
@@ -64,9 +62,15 @@ impl Metrics {
         let policy = rule
             .and_then(|rule| policies.policy_of(rule))
             .map(|(number, _)| number);
-        add(&self.requests, REQUESTS, policies, policy, denied);
+        add(&self.requests, REQUESTS.name, policies, policy, denied);
         for shadow in &outcome.shadow {
-            add(&self.shadow, SHADOW, policies, shadow.policy, shadow.denies);
+            add(
+                &self.shadow,
+                SHADOW.name,
+                policies,
+                shadow.policy,
+                shadow.denies,
+            );
         }
     }
 }

@@ -16,9 +16,11 @@ pub mod abort;
 pub mod assign;
 pub mod config;
 mod filter;
+mod record;
 pub mod request;
 
 pub use filter::{CanarySplit, Stream};
+pub use record::RECORD;
 
 #[cfg(feature = "module")]
 meshpack_sdk::module!(CanarySplit: request_headers, response_headers, response_trailers);

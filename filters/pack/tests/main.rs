@@ -2,4 +2,5 @@
 
 mod any_order;
 mod loading;
+mod record;
 mod schema;

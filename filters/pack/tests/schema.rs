@@ -7,36 +7,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use meshpack_cli::{Filter, json, yaml};
+use meshpack_pack::PARTS;
 use meshpack_sdk::config::Node;
 use serde_json::{Value, json};
-
-/// Key of a part, its folder, its module, and what it does.
-const PARTS: [(&str, &str, &str, &str); 4] = [
-    (
-        "authz",
-        "authz-policy",
-        "authz_policy",
-        "Who may do what; as in authz_policy.",
-    ),
-    (
-        "canary",
-        "canary-split",
-        "canary_split",
-        "Which version serves; as in canary_split.",
-    ),
-    (
-        "retry",
-        "retry-budget",
-        "retry_budget",
-        "How often is retried; as in retry_budget.",
-    ),
-    (
-        "telemetry",
-        "telemetry",
-        "telemetry",
-        "What is measured, logged and traced; as in telemetry.",
-    ),
-];
 
 fn filters() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -46,11 +19,14 @@ fn filters() -> PathBuf {
 fn composed() -> String {
     let mut properties = Vec::new();
     let mut parts = Vec::new();
-    for (key, folder, module, description) in PARTS {
+    for record in PARTS {
+        let (key, module) = (record.part, record.name);
+        let description = format!("{}; as in {module}.", record.description);
         properties.push(format!(
             "    \"{key}\": {{\n      \"description\": \"{description}\",\n      \"$ref\": \"{module}.schema.json\"\n    }}"
         ));
-        let path = filters().join(folder).join("schema.json");
+        let folder = filters().join(module.replace('_', "-"));
+        let path = folder.join("schema.json");
         let schema = std::fs::read_to_string(path).unwrap();
         let mut part = format!("    \"{module}\": ");
         for (number, line) in schema.trim_end().lines().enumerate() {
@@ -95,7 +71,7 @@ fn it_holds_the_schemas_of_the_parts() {
     let written = std::fs::read_to_string(&path).unwrap();
     assert!(
         written == composed(),
-        "a part's schema has changed: run MESHPACK_WRITE_SCHEMA=1 cargo test -p meshpack-pack --test schema"
+        "a part's schema has changed: run MESHPACK_WRITE_SCHEMA=1 cargo test -p meshpack-pack --test pack schema"
     );
 }
 

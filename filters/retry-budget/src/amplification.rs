@@ -15,7 +15,7 @@ pub(crate) struct Amplification {
 impl Amplification {
     pub(crate) fn new() -> Result<Self, HostError> {
         Ok(Self {
-            marked: Counter::define("meshpack_retry_marked_total")?,
+            marked: Counter::define(crate::record::MARKED.name)?,
         })
     }
 

@@ -48,7 +48,7 @@ pub struct Stream {
 }
 
 impl Filter for RetryBudget {
-    const NAME: &'static str = "retry_budget";
+    const NAME: &'static str = crate::RECORD.name;
     type Config = Config;
     type Stream = Stream;
 

@@ -18,6 +18,7 @@ pub mod core;
 mod filter;
 mod metrics;
 mod outbound;
+mod record;
 mod response;
 mod retry_on;
 mod server;
@@ -29,6 +30,7 @@ mod timekeeper;
 
 pub use filter::{RetryBudget, Stream};
 pub use outbound::router_headers;
+pub use record::RECORD;
 pub use retry_on::RetryOn;
 pub use server::is_retry;
 

@@ -3,6 +3,8 @@
 use meshpack_sdk::HostError;
 use meshpack_sdk::metrics::{Counter, Gauge, label};
 
+use crate::record::{BALANCE, DENIED, REQUESTS, RETRIES};
+
 /// Longest name of a budget, in bytes: it is a label in stat names.
 pub(crate) const MAX_NAME: usize = 100;
 
@@ -23,10 +25,10 @@ impl Metrics {
         let name =
             |metric: &str| label::stat_name(metric, [("budget", budget.as_bytes())], MAX_NAME);
         Ok(Self {
-            requests: Counter::define(&name("meshpack_retry_requests_total"))?,
-            retries: Counter::define(&name("meshpack_retry_retries_total"))?,
-            denied: Counter::define(&name("meshpack_retry_denied_total"))?,
-            balance: Gauge::define(&name("meshpack_retry_balance"))?,
+            requests: Counter::define(&name(REQUESTS.name))?,
+            retries: Counter::define(&name(RETRIES.name))?,
+            denied: Counter::define(&name(DENIED.name))?,
+            balance: Gauge::define(&name(BALANCE.name))?,
         })
     }
 

@@ -21,11 +21,13 @@ mod filter;
 pub mod golden;
 pub mod labels;
 pub mod path_template;
+mod record;
 pub mod sample;
 pub mod series;
 pub mod trace;
 
 pub use filter::Telemetry;
+pub use record::RECORD;
 
 #[cfg(feature = "module")]
 meshpack_sdk::module!(Telemetry: request_headers, log, http_call_response, done);

@@ -19,21 +19,21 @@ fn workspace() -> PathBuf {
     here.ancestors().nth(2).unwrap().to_owned()
 }
 
+/// Every module that ships, and the sdk's example.
 fn modules() -> Vec<(String, Vec<u8>)> {
-    let names = [
-        "authz_policy",
-        "canary_split",
-        "retry_budget",
-        "telemetry",
-        "meshpack",
-        "examples/empty",
-    ];
-    let read = |name: &str| {
-        let path = workspace().join(format!("dist/{name}.wasm"));
-        let bytes = std::fs::read(&path);
-        bytes.unwrap_or_else(|error| panic!("{}: {error}; run `make build`", path.display()))
-    };
-    names.map(|name| (name.to_owned(), read(name))).into()
+    let dist = workspace().join("dist");
+    let folder = std::fs::read_dir(&dist);
+    let folder =
+        folder.unwrap_or_else(|error| panic!("{}: {error}; run `make build`", dist.display()));
+    let mut paths: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
+    paths.push(dist.join("examples/empty.wasm"));
+    paths.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "wasm")
+    });
+    assert!(paths.len() >= 6, "run `make build`: {paths:?}");
+    let read = |path: PathBuf| (path.display().to_string(), std::fs::read(&path).unwrap());
+    paths.into_iter().map(read).collect()
 }
 
 #[test]

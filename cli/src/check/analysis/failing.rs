@@ -1,13 +1,14 @@
 //! What happens when a plugin fails, against what its filter needs.
 
 use meshpack_sdk::config::Node;
+use meshpack_sdk::record::FailurePolicy;
 
 use super::super::carried::either;
 use super::super::code::{Code, FAILS_CLOSED, FAILS_OPEN, PHASE};
 use super::super::file::{Holder, below};
 use super::super::finding::Finding;
 use super::Plugin;
-use crate::filters::{FailurePolicy, Filter};
+use crate::filters::Filter;
 use crate::yaml::Place;
 
 pub(super) fn look(plugin: &Plugin<'_, '_>, findings: &mut Vec<Finding>) {

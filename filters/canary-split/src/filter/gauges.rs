@@ -7,6 +7,7 @@ use meshpack_sdk::metrics::label::stat_name;
 use meshpack_sdk::{HostError, clock};
 
 use crate::config::{LONGEST, Split, label};
+use crate::record::WEIGHT;
 
 /// One gauge per arm, in millionths of the split's traffic.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ impl Weights {
         let gauges = split.arms.iter().map(|arm| {
             let (split, arm) = (label(&split.name), label(arm));
             let labels = [("split", split.as_bytes()), ("arm", arm.as_bytes())];
-            Gauge::define(&stat_name("meshpack_canary_weight", labels, LONGEST))
+            Gauge::define(&stat_name(WEIGHT.name, labels, LONGEST))
         });
         let mut weights = Self {
             gauges: gauges.collect::<Result<_, _>>()?,

@@ -18,6 +18,7 @@ use meshpack_sdk::{
 
 use crate::abort::Side;
 use crate::config::{Config, LONGEST, Split, label};
+use crate::record::REQUESTS;
 use crate::request::{Decision, MissingKey, Reason};
 use gauges::Weights;
 use proxy::Proxy;
@@ -87,7 +88,7 @@ impl Running {
             let arm = self.split.arms.get(decision.arm);
             let arm = arm.map_or_else(Default::default, |arm| label(arm));
             let name = stat_name(
-                "meshpack_canary_requests_total",
+                REQUESTS.name,
                 [
                     ("split", label(&self.split.name).as_bytes()),
                     ("arm", arm.as_bytes()),
@@ -126,7 +127,7 @@ impl Running {
 }
 
 impl Filter for CanarySplit {
-    const NAME: &'static str = "canary_split";
+    const NAME: &'static str = crate::RECORD.name;
     type Config = Config;
     type Stream = Stream;
 

@@ -12,6 +12,7 @@ use crate::abort::{
     Batch, Ended, Observation, Outcome, Side, State, Suspected, Trip, Units, classify,
 };
 use crate::config::{AbortConfig, LONGEST, Split, label, tagged};
+use crate::record::{ABORTED, ABORTS, LATCH};
 use crate::request::{Decision, without_port};
 
 /// A worker shares failures as they happen, up to this many times between two
@@ -88,12 +89,9 @@ impl Watch {
             split: split.name.clone(),
             arm: canary,
             baseline,
-            latch: Gauge::define(&name(
-                "meshpack_canary_latch",
-                &tagged(&split.name, '#', identity),
-            ))?,
-            aborted: Gauge::define(&name("meshpack_canary_aborted", &plain))?,
-            aborts: Counter::define(&name("meshpack_canary_aborts_total", &plain))?,
+            latch: Gauge::define(&name(LATCH.name, &tagged(&split.name, '#', identity)))?,
+            aborted: Gauge::define(&name(ABORTED.name, &plain))?,
+            aborts: Counter::define(&name(ABORTS.name, &plain))?,
             batch: Batch::default(),
             urgent: 0,
             asked: [0, 0],

@@ -12,19 +12,23 @@ use std::time::Duration;
 
 use crate::labels::GoldenLabel;
 use crate::path_template::Operations;
+use crate::record::GOLDEN;
 use crate::sample::Share;
 use crate::series::ValueList;
 
 /// Names of the golden metrics: the four of every request, and the two message
 /// counters of gRPC.
-pub const GOLDEN_METRICS: [&str; 6] = [
-    "meshpack_requests_total",
-    "meshpack_request_duration_milliseconds",
-    "meshpack_request_bytes",
-    "meshpack_response_bytes",
-    "meshpack_request_messages_total",
-    "meshpack_response_messages_total",
-];
+pub const GOLDEN_METRICS: [&str; 6] = {
+    let [requests, duration, sent, received, up, down] = GOLDEN;
+    [
+        requests.name,
+        duration.name,
+        sent.name,
+        received.name,
+        up.name,
+        down.name,
+    ]
+};
 
 /// What the filter does.
 #[derive(Debug, Clone)]

@@ -12,6 +12,7 @@ use crate::access_log::{
 };
 use crate::config::{AccessLog, Config, ResultType, Sink};
 use crate::engine::Slot;
+use crate::record::{DROPPED, EXPORT_FAILURES, QUEUED, RECORDS, SENT};
 use crate::sample::{Share, spread};
 use crate::trace::{TraceContext, Traceparent};
 
@@ -91,7 +92,7 @@ impl Logger {
             standard,
             fields,
             export: Export::new(log, resource),
-            made: Counter::define("meshpack_log_records_total").ok(),
+            made: Counter::define(RECORDS.name).ok(),
         })
     }
 
@@ -234,10 +235,10 @@ impl Export {
             queue: Queue::new(log.max_records, log.max_queue, log.interval),
             under_way: None,
             closing: false,
-            sent: Counter::define("meshpack_log_sent_total").ok(),
-            failures: Counter::define("meshpack_log_export_failures_total").ok(),
-            dropped: CounterFamily::new("meshpack_log_dropped_total", &["drop_reason"], 10),
-            queued: Gauge::define("meshpack_log_queue_records").ok(),
+            sent: Counter::define(SENT.name).ok(),
+            failures: Counter::define(EXPORT_FAILURES.name).ok(),
+            dropped: CounterFamily::new(DROPPED.name, &["drop_reason"], 10),
+            queued: Gauge::define(QUEUED.name).ok(),
             shown: 0,
         })
     }

@@ -21,6 +21,7 @@ use crate::access_log::Resource;
 use crate::config::{self, Config, MetricKind};
 use crate::engine::Slot;
 use crate::golden::is_grpc;
+use crate::record::{EXPRESSION_ERRORS, OVERFLOW};
 use crate::sample::Share;
 use crate::trace::{self, TraceContext};
 use custom::Custom;
@@ -79,16 +80,8 @@ struct Counts {
 impl Counts {
     fn new() -> Self {
         Self {
-            failed: CounterFamily::new(
-                "meshpack_telemetry_expression_errors_total",
-                &["failed_expression"],
-                100,
-            ),
-            overflowed: CounterFamily::new(
-                "meshpack_telemetry_overflow_total",
-                &["overflowed_metric"],
-                100,
-            ),
+            failed: CounterFamily::new(EXPRESSION_ERRORS.name, &["failed_expression"], 100),
+            overflowed: CounterFamily::new(OVERFLOW.name, &["overflowed_metric"], 100),
         }
     }
 
@@ -109,7 +102,7 @@ pub struct Stream {
 }
 
 impl Filter for Telemetry {
-    const NAME: &'static str = "telemetry";
+    const NAME: &'static str = crate::RECORD.name;
 
     type Config = Config;
     type Stream = Stream;
