@@ -24,6 +24,7 @@ mod translate_losses;
 mod translate_places;
 mod translate_routes;
 mod translate_silence;
+mod translate_systems;
 mod translate_telemetry;
 mod verify;
 mod verify_backends;

@@ -193,8 +193,8 @@ kind: AuthorizationPolicy
 metadata: {name: external, namespace: shop}
 spec: {action: CUSTOM, provider: {name: opa}, rules: [{}]}
 ---
-apiVersion: v1
-kind: ConfigMap
+apiVersion: example.org/v1
+kind: Widget
 metadata: {name: other}
 ---
 apiVersion: networking.istio.io/v1
@@ -209,7 +209,7 @@ spec:
     assert_eq!(ran.code, 1);
     for line in [
         "in.yaml:4:1: AuthorizationPolicy shop/external: spec: CUSTOM asks an external authorizer",
-        "in.yaml:6:1: v1 ConfigMap: is not among the kinds",
+        "in.yaml:6:1: example.org/v1 Widget: is not among the kinds",
         "in.yaml:15:48: VirtualService shop/web: spec.http[0].timeout: \"soon\" is not a duration",
     ] {
         assert!(ran.err.contains(line), "{line} not in {}", ran.err);
@@ -283,10 +283,7 @@ fn unusable_input_makes_the_exit_code_2() {
             "kind: Pod\napiVersion: v1\n",
             "nothing here can be translated",
         ),
-        (
-            "Kind = \"service-splitter\"\n",
-            "nothing here can be translated",
-        ),
+        ("Kind = service splitter\n", "consul config read"),
         ("- 1\n", "nothing here can be translated"),
     ] {
         fs::write(folder.path().join("in.yaml"), text).unwrap();

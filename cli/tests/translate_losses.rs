@@ -39,13 +39,15 @@ fn marked(text: &str, target: &str) -> (BTreeSet<Place>, BTreeSet<Place>) {
         };
         let place = (line, key);
         match (mark, target) {
-            ("lost", _) | ("lost in envoy" | "noted, lost in envoy", "envoy") => {
+            ("lost", _)
+            | ("lost in envoy" | "noted, lost in envoy", "envoy")
+            | ("lost in wasmplugin", "wasmplugin") => {
                 lost.insert(place);
             }
             ("noted", _) | ("noted in wasmplugin" | "noted, lost in envoy", "wasmplugin") => {
                 noted.insert(place);
             }
-            ("lost in envoy", _) | ("noted in wasmplugin", _) => {}
+            ("lost in envoy" | "noted in wasmplugin" | "lost in wasmplugin", _) => {}
             (other, _) => panic!("line {line}: {other:?} says nothing"),
         }
     }

@@ -54,6 +54,16 @@ const MEANINGLESS: &[(&str, &str)] = &[
         "the endpoints of a subset are given to Envoy, and a note says so",
     ),
     (
+        "Filter",
+        "the endpoints of a subset are given to Envoy, and a note says so",
+    ),
+    ("filter", "the same"),
+    ("[2] > Name", "the resolver that has these subsets"),
+    (
+        "matches > * > name",
+        "names of matches mean nothing to requests",
+    ),
+    (
         "spec > exportTo > *",
         "which proxies see a route means nothing to an Envoy of one's own",
     ),

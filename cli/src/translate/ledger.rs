@@ -50,6 +50,7 @@ impl Spot {
 pub(crate) struct Ledger {
     lost: RefCell<Vec<Remark>>,
     notes: RefCell<Vec<Remark>>,
+    stays: RefCell<Vec<String>>,
     seen: RefCell<HashSet<*const Node>>,
 }
 
@@ -62,6 +63,16 @@ impl Ledger {
     /// Something was carried over and is not quite the same, or wants a decision.
     pub(crate) fn note(&self, spot: &Spot, reason: impl Into<String>) {
         push(&self.notes, spot.remark(reason));
+    }
+
+    /// A resource that goes on working beside what comes out.
+    pub(crate) fn stays(&self, what: String) {
+        self.stays.borrow_mut().push(what);
+    }
+
+    /// All of those.
+    pub(crate) fn staying(&self) -> Vec<String> {
+        self.stays.borrow().clone()
     }
 
     /// What was lost and noted so far.

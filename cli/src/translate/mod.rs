@@ -1,5 +1,6 @@
 //! `meshpack translate`: from what a mesh has today to the filters' configurations.
 
+mod hcl;
 mod ledger;
 mod load;
 mod model;

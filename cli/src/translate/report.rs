@@ -13,11 +13,13 @@ pub(super) struct Remarks {
     lost: Vec<Remark>,
     notes: Vec<Remark>,
     refused: Vec<String>,
+    stays: Vec<String>,
 }
 
 impl Remarks {
     /// Closes the ledger and has the filters' own parsers read what came out.
     pub(super) fn new(ledger: Ledger, documents: &[Node]) -> Self {
+        let stays = ledger.staying();
         let (mut lost, mut notes) = ledger.into_remarks();
         let order = |remark: &Remark| (remark.file.clone(), remark.position);
         lost.sort_by_key(order);
@@ -27,6 +29,7 @@ impl Remarks {
             lost,
             notes,
             refused,
+            stays,
         }
     }
 
@@ -64,6 +67,7 @@ impl Remarks {
             "documents": documents,
             "lost": self.lost.iter().map(Remark::to_json).collect::<Vec<_>>(),
             "refused": self.refused,
+            "stays": self.stays,
             "notes": self.notes.iter().map(Remark::to_json).collect::<Vec<_>>(),
         });
         format!("{report:#}\n")

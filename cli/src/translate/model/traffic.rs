@@ -95,6 +95,17 @@ impl Routes {
         names
     }
 
+    /// The kind of the Gateway API's resource that these were.
+    pub(crate) fn kind(&self) -> Option<&Node> {
+        match &self.http_routes.first()?.node {
+            Node::Object(entries) => entries
+                .iter()
+                .find(|(key, _)| key == "kind")
+                .map(|(_, kind)| kind),
+            _ => None,
+        }
+    }
+
     /// Whether a plugin has anything to do for these routes.
     pub(crate) fn has_work(&self) -> bool {
         self.rules

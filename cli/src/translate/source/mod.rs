@@ -46,7 +46,7 @@ const GROUPS: &[(&str, System, &[&str])] = &[
     (
         "gateway.networking.k8s.io",
         System::GatewayApi,
-        &["HTTPRoute", "Gateway"],
+        &["HTTPRoute", "GRPCRoute", "Gateway"],
     ),
     (
         "gateway.networking.x-k8s.io",
@@ -57,7 +57,12 @@ const GROUPS: &[(&str, System, &[&str])] = &[
     (
         "consul.hashicorp.com",
         System::Consul,
-        &["ServiceSplitter", "ServiceRouter", "ServiceIntentions"],
+        &[
+            "ServiceSplitter",
+            "ServiceRouter",
+            "ServiceResolver",
+            "ServiceIntentions",
+        ],
     ),
     (
         "cilium.io",
@@ -73,9 +78,15 @@ const GROUPS: &[(&str, System, &[&str])] = &[
     (
         "",
         System::Consul,
-        &["service-splitter", "service-router", "service-intentions"],
+        &[
+            "service-splitter",
+            "service-router",
+            "service-resolver",
+            "service-intentions",
+        ],
     ),
     ("split.smi-spec.io", System::Linkerd, &["TrafficSplit"]),
+    ("specs.smi-spec.io", System::Linkerd, &["HTTPRouteGroup"]),
     (
         "policy.linkerd.io",
         System::Linkerd,
@@ -108,11 +119,101 @@ pub(super) const DESCRIBED: [(&str, &str); 4] = [
     ("virtualService", "VirtualService"),
 ];
 
+/// What the AWS command line takes, by the key that says what it is.
+pub(super) const NAMED: [(&str, &str); 4] = [
+    ("routeName", "Route"),
+    ("virtualNodeName", "VirtualNode"),
+    ("virtualServiceName", "VirtualService"),
+    ("virtualRouterName", "VirtualRouter"),
+];
+
+/// Groups whose resources go on working beside plugins: Kubernetes' own, and those of
+/// Istio and of the Gateway API that no plugin takes the place of.
+const STAYING_GROUPS: [&str; 9] = [
+    "",
+    "apps",
+    "batch",
+    "autoscaling",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "networking.k8s.io",
+    "discovery.k8s.io",
+    "admissionregistration.k8s.io",
+];
+const STAYING: [(&str, &[&str]); 4] = [
+    (
+        "networking.istio.io",
+        &[
+            "ServiceEntry",
+            "WorkloadEntry",
+            "WorkloadGroup",
+            "Sidecar",
+            "EnvoyFilter",
+            "ProxyConfig",
+        ],
+    ),
+    (
+        "security.istio.io",
+        &["RequestAuthentication", "PeerAuthentication"],
+    ),
+    ("extensions.istio.io", &["WasmPlugin", "TrafficExtension"]),
+    (
+        "gateway.networking.k8s.io",
+        &[
+            "GatewayClass",
+            "ReferenceGrant",
+            "TCPRoute",
+            "TLSRoute",
+            "UDPRoute",
+            "BackendTLSPolicy",
+        ],
+    ),
+];
+
+/// Whether a resource stays beside what comes out, and works as before.
+pub(super) fn stays(group: &str, kind: &str) -> bool {
+    let capital = kind.starts_with(|c: char| c.is_ascii_uppercase());
+    (STAYING_GROUPS.contains(&group) && capital)
+        || STAYING
+            .iter()
+            .any(|(known, kinds)| *known == group && kinds.contains(&kind))
+}
+
+/// What to do about a resource that is not read.
+pub(super) fn remedy(group: &str, kind: &str) -> &'static str {
+    match (group, kind) {
+        ("flagger.app", _) => {
+            "is Flagger's, which goes on writing the weights that the filter now decides by: give the split its steps as `ramp` and its analysis as `abort` (docs/first-canary.md), take the VirtualService or HTTPRoute that Flagger writes, and delete the Canary before you apply what comes out"
+        }
+        ("argoproj.io", _) => {
+            "is Argo Rollouts', which goes on writing the weights that the filter now decides by: give the split its steps as `ramp` and its analysis as `abort` (docs/first-canary.md), and take trafficRouting out of the Rollout before you apply what comes out"
+        }
+        ("gateway.envoyproxy.io", "BackendTrafficPolicy") => {
+            "is Envoy Gateway's and stays with it, with its retries; a retry_budget beside it bounds them, in an EnvoyExtensionPolicy for the same route as envoy-gateway-manifests/ has them"
+        }
+        ("gateway.envoyproxy.io", _) => {
+            "is Envoy Gateway's and stays with it: envoy-gateway-manifests/ shows the filters there"
+        }
+        ("access.smi-spec.io", _) => {
+            "says by service accounts who may call, and nothing about other callers: write it as an AuthorizationPolicy with those principals"
+        }
+        ("specs.smi-spec.io", _) => "is not about HTTP, on which the filters work",
+        ("linkerd.io" | "policy.linkerd.io", _) => {
+            "is Linkerd's and has no counterpart among the filters: its HTTPRoute, ServiceProfile, Server and AuthorizationPolicy are read"
+        }
+        ("consul.hashicorp.com", _) | ("", "service-defaults" | "proxy-defaults" | "mesh") => {
+            "is Consul's and has no counterpart among the filters: service-splitter, -router, -resolver and -intentions are read"
+        }
+        _ => "is not among the kinds that can be translated",
+    }
+}
+
 /// Consul's custom resources by the names of its config entries.
 pub(super) fn entry_kind(kind: &str) -> String {
     match kind {
         "ServiceSplitter" => "service-splitter",
         "ServiceRouter" => "service-router",
+        "ServiceResolver" => "service-resolver",
         "ServiceIntentions" => "service-intentions",
         kind => kind,
     }

@@ -71,7 +71,7 @@ fn uniform(routes: &Routes, mesh: &Mesh, ledger: &Ledger) -> Option<RetryPolicy>
             on: Vec::new(),
             per_try_timeout: None,
             backoff: None,
-            budget: budget_of(policy, routes, rule, mesh, ledger).clone(),
+            budget: budget_of(policy, routes, rule, mesh, ledger),
             kept: Vec::new(),
         };
         match &common {
@@ -105,7 +105,7 @@ fn terms(
     ledger: &Ledger,
 ) -> Vec<(&'static str, Node)> {
     let budget = budget_of(policy, routes, rule, mesh, ledger);
-    let mut entry = shares(budget).to_vec();
+    let mut entry = shares(&budget).to_vec();
     entry.push(("maxRetries", integer(policy.retries)));
     if !policy.on.is_empty() {
         entry.push(("retryOn", texts(&policy.on)));
@@ -135,13 +135,13 @@ fn shares(budget: &Budget) -> [(&'static str, Node); 2] {
 }
 
 /// The budget of the services behind a rule, or that of its retries.
-fn budget_of<'a>(
-    policy: &'a RetryPolicy,
+fn budget_of(
+    policy: &RetryPolicy,
     routes: &Routes,
     rule: &Rule,
-    mesh: &'a Mesh,
+    mesh: &Mesh,
     ledger: &Ledger,
-) -> &'a Budget {
+) -> Budget {
     let given = |arm: &Arm| {
         let of_host = mesh.backends_of(&arm.to.host, &routes.namespace);
         let find = |subset: &Option<String>| {
@@ -158,5 +158,16 @@ fn budget_of<'a>(
             "the arms of this split have budgets of their own: one budget holds for all of them, that of the first",
         );
     }
-    first.unwrap_or(&policy.budget)
+    let mut budget = first.unwrap_or(&policy.budget).clone();
+    // With less left than two requests may need, the filter gives each one retry.
+    let needed = policy.retries.saturating_mul(2);
+    if budget == Budget::default() {
+        budget.floor_count = budget.floor_count.max(needed);
+    } else if budget.floor_count < needed {
+        ledger.note(
+            &rule.spot,
+            format!("a service of few requests, whose budget is its floor of {}, gets one retry a request while that is less than two requests may need ({needed})", budget.floor_count),
+        );
+    }
+    budget
 }

@@ -10,7 +10,7 @@ pub(crate) mod virtual_service;
 pub(crate) mod wasm_plugin;
 
 pub(crate) use matching::paths;
-pub(crate) use virtual_service::quote;
+pub(crate) use virtual_service::{quote, text_match};
 
 use std::time::Duration;
 

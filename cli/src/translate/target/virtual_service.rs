@@ -191,7 +191,7 @@ fn path_matches(path: &PathMatch) -> Vec<Node> {
     }
 }
 
-fn text_match(value: &TextMatch) -> Node {
+pub(crate) fn text_match(value: &TextMatch) -> Node {
     match value {
         // What Istio takes for "is present".
         TextMatch::Present => Node::Object(Vec::new()),

@@ -19,7 +19,8 @@ async fn attempt_retryable_routes_are_retried_within_the_budget_and_the_split_ho
             .with(&["--sticky-by", "header:x-user-id"])
             .cluster("books-v1", &[&v1])
             .cluster("books-v2", &[&v2])
-            .saying("Linkerd retries a request as long as the budget lasts");
+            .saying("Linkerd retries a request as long as the budget lasts")
+            .saying("a service of few requests");
         profile.envoy().start().await.unwrap()
     };
     let envoy = start().await;

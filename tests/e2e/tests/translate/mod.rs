@@ -1,6 +1,7 @@
 //! What `meshpack translate` writes, in a stock Envoy.
 
 mod app_mesh;
+mod attempts;
 mod cilium;
 mod consul;
 mod gateway_api;

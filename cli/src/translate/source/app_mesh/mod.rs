@@ -30,7 +30,7 @@ pub(super) fn read(resources: &[&Resource<'_>], cx: &Context<'_>, mesh: &mut Mes
         .map(|node| Node::read(node))
         .collect();
     let services = services(&of("VirtualService"));
-    let mut routers = routers(&of("VirtualRouter"), &nodes);
+    let mut routers = routers(&of("VirtualRouter"), &nodes, cx);
     for resource in of("Route") {
         resource.field.skip("routeName");
         let router = resource
@@ -41,7 +41,7 @@ pub(super) fn read(resources: &[&Resource<'_>], cx: &Context<'_>, mesh: &mut Mes
         let Some(spec) = resource.field.get("spec") else {
             continue;
         };
-        let rule = route::read(&spec, &nodes);
+        let rule = route::read(&spec, &nodes, cx.options.to);
         match routers.iter_mut().find(|known| known.name == router) {
             Some(known) => known.rules.extend(rule),
             None => routers.push(Router {
@@ -133,7 +133,7 @@ fn reference(field: &Field<'_>, key: &str) -> Option<String> {
 }
 
 /// Routers; custom resources hold their routes themselves.
-fn routers(resources: &[&Resource<'_>], nodes: &[Node]) -> Vec<Router> {
+fn routers(resources: &[&Resource<'_>], nodes: &[Node], cx: &Context<'_>) -> Vec<Router> {
     let mut routers = Vec::new();
     for resource in resources {
         let name = resource
@@ -151,7 +151,7 @@ fn routers(resources: &[&Resource<'_>], nodes: &[Node]) -> Vec<Router> {
             }
             for field in spec.list("routes") {
                 field.skip("name");
-                rules.extend(route::read(&field, nodes));
+                rules.extend(route::read(&field, nodes, cx.options.to));
             }
         }
         routers.push(Router {

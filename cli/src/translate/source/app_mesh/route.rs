@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
-use super::node::Node;
+use meshpack_sdk::config::Node;
+
+use super::node::Node as VirtualNode;
 use super::reference;
+use crate::json::object;
 use crate::translate::ledger::Field;
 use crate::translate::model::traffic::{
-    Arm, Budget, Match, PathMatch, Retry, RetryPolicy, Rule, TextMatch,
+    Arm, Budget, Extra, Match, PathMatch, Retry, RetryPolicy, Rule, TextMatch,
 };
+use crate::translate::options::Target;
+use crate::translate::target::text_match;
 
 /// Where routes without a priority stand.
 const NO_PRIORITY: i64 = i64::MAX;
@@ -15,7 +20,11 @@ const NO_PRIORITY: i64 = i64::MAX;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The priority and the rule.
-pub(super) fn read(field: &Field<'_>, nodes: &[Node]) -> Option<(i64, Rule)> {
+pub(super) fn read(
+    field: &Field<'_>,
+    nodes: &[VirtualNode],
+    target: Target,
+) -> Option<(i64, Rule)> {
     let priority = field
         .get("priority")
         .and_then(|priority| priority.integer());
@@ -30,7 +39,19 @@ pub(super) fn read(field: &Field<'_>, nodes: &[Node]) -> Option<(i64, Rule)> {
         } else {
             read_match(&one)
         };
-        matches.extend(one.filter(|one| !one.is_any()));
+        let Some(one) = one else {
+            field.lost(
+                "its match cannot be said, so it is left out, and its requests follow later routes",
+            );
+            return None;
+        };
+        if target == Target::Envoy && one.extra.contains(&Extra::Unknown) {
+            field.lost("is for one port of the router, and the listener has no such ports: it is left out, and its requests follow later routes");
+            return None;
+        }
+        if !one.is_any() {
+            matches.push(one);
+        }
     }
     let arms = route.at(&["action", "weightedTargets"]);
     let arms = arms.map(|arms| arms.items()).unwrap_or_default();
@@ -81,10 +102,15 @@ fn read_match(field: &Field<'_>) -> Option<Match> {
         .or_else(|| prefix.map(|path| PathMatch::Prefix(path.to_owned())));
     one.methods
         .extend(field.text_at("method").map(str::to_owned));
-    field.lose("scheme", "requests of every scheme are matched");
-    field.lose("port", "requests to every port are matched");
+    if let Some(scheme) = field.text_at("scheme") {
+        let exact = TextMatch::Exact(scheme.to_owned());
+        one.extra.push(Extra::Pseudo(":scheme", exact));
+        let exact = object([("exact", Node::String(scheme.to_owned()))]);
+        one.kept.push(("scheme".to_owned(), exact));
+    }
+    read_port(field, &mut one);
     for header in field.list("headers") {
-        one.headers.extend(read_header(&header));
+        read_header(&header, &mut one)?;
     }
     for parameter in field.list("queryParameters") {
         let exact = parameter
@@ -102,45 +128,67 @@ fn read_match(field: &Field<'_>) -> Option<Match> {
     Some(one)
 }
 
-fn read_header(header: &Field<'_>) -> Option<(String, TextMatch)> {
+/// A port of the router, in Istio of the service.
+fn read_port(field: &Field<'_>, one: &mut Match) {
+    if let Some(port) = field.get("port") {
+        one.kept.push(("port".to_owned(), port.take().clone()));
+        one.extra.push(Extra::Unknown);
+    }
+}
+
+/// Adds the condition; none if it cannot be said.
+fn read_header(header: &Field<'_>, one: &mut Match) -> Option<()> {
     let name = header.text_at("name")?.to_ascii_lowercase();
-    if header.get("invert").and_then(|value| value.boolean()) == Some(true) {
-        header.lost("an inverted condition cannot be said: requests with any value are matched");
-        return None;
-    }
-    let Some(condition) = header.get("match") else {
-        return Some((name, TextMatch::Present));
+    let inverted = header.get("invert").and_then(|value| value.boolean()) == Some(true);
+    let value = match header.get("match") {
+        None => TextMatch::Present,
+        Some(condition) => {
+            let own = |text: &str| text.to_owned();
+            let value = condition
+                .text_at("exact")
+                .map(|text| TextMatch::Exact(own(text)))
+                .or_else(|| {
+                    condition
+                        .text_at("prefix")
+                        .map(|text| TextMatch::Prefix(own(text)))
+                })
+                .or_else(|| {
+                    condition
+                        .text_at("suffix")
+                        .map(|text| TextMatch::Suffix(own(text)))
+                })
+                .or_else(|| {
+                    condition
+                        .text_at("regex")
+                        .map(|text| TextMatch::Regex(own(text)))
+                });
+            if value.is_none() {
+                condition.lost("is a range of numbers, which cannot be said");
+            }
+            value?
+        }
     };
-    let own = |text: &str| text.to_owned();
-    let value = condition
-        .text_at("exact")
-        .map(|text| TextMatch::Exact(own(text)))
-        .or_else(|| {
-            condition
-                .text_at("prefix")
-                .map(|text| TextMatch::Prefix(own(text)))
-        })
-        .or_else(|| {
-            condition
-                .text_at("suffix")
-                .map(|text| TextMatch::Suffix(own(text)))
-        })
-        .or_else(|| {
-            condition
-                .text_at("regex")
-                .map(|text| TextMatch::Regex(own(text)))
-        });
-    if value.is_none() {
-        condition.lost("a range of numbers cannot be said: requests with any value are matched");
+    if inverted {
+        let written = object([(name.clone(), text_match(&value))]);
+        match one.kept.iter_mut().find(|(key, _)| key == "withoutHeaders") {
+            Some((_, Node::Object(headers))) => {
+                if let Node::Object(more) = written {
+                    headers.extend(more);
+                }
+            }
+            _ => one.kept.push(("withoutHeaders".to_owned(), written)),
+        }
+        one.extra.push(Extra::Without(name, value));
+    } else {
+        one.headers.push((name, value));
     }
-    value.map(|value| (name, value))
+    Some(())
 }
 
 /// gRPC: `/package.Service/Method`.
 fn read_grpc(field: &Field<'_>) -> Option<Match> {
     let service = field.text_at("serviceName");
     let method = field.text_at("methodName");
-    field.lose("port", "requests to every port are matched");
     let mut one = Match {
         path: service.map(|service| match method {
             Some(method) => PathMatch::Exact(format!("/{service}/{method}")),
@@ -148,13 +196,14 @@ fn read_grpc(field: &Field<'_>) -> Option<Match> {
         }),
         ..Match::default()
     };
+    read_port(field, &mut one);
     for header in field.list("metadata") {
-        one.headers.extend(read_header(&header));
+        read_header(&header, &mut one)?;
     }
     Some(one)
 }
 
-fn read_arm(field: &Field<'_>, nodes: &[Node]) -> Option<Arm> {
+fn read_arm(field: &Field<'_>, nodes: &[VirtualNode]) -> Option<Arm> {
     let name = field
         .text_at("virtualNode")
         .map(str::to_owned)
@@ -166,7 +215,10 @@ fn read_arm(field: &Field<'_>, nodes: &[Node]) -> Option<Arm> {
             "the virtual node {name} is not among these files: its host is taken to be that name"
         ));
     }
-    let mut to = known.map_or_else(|| Node::unknown(&name), |node| node.destination.clone());
+    let mut to = known.map_or_else(
+        || VirtualNode::unknown(&name),
+        |node| node.destination.clone(),
+    );
     to.port = port.or(to.port);
     Some(Arm {
         to,

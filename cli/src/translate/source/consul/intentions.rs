@@ -4,7 +4,7 @@
 use super::super::Context;
 use super::super::permission::Clause;
 use super::router::read_text;
-use super::{Entry, get, given, list, text};
+use super::{Entry, get, given, list, lose_tenancy, text};
 use crate::translate::ledger::Field;
 use crate::translate::model::Scope;
 use crate::translate::model::policy::{Acting, Condition, Guard, Policy, Rule};
@@ -30,27 +30,86 @@ enum Verdict {
     Deny,
 }
 
-pub(super) fn read(entry: &Entry<'_>, cx: &Context<'_>) -> Option<Guard> {
+/// The intentions of one destination.
+struct Destination<'e> {
+    entry: &'e Entry<'e>,
+    service: String,
+    intentions: Vec<Intention>,
+    with_token: bool,
+}
+
+/// A guard for each destination: its own intentions, then those for every destination, as
+/// Consul's precedence has it.
+pub(super) fn read_all(entries: &[Entry<'_>], cx: &Context<'_>, root: &str) -> Vec<Guard> {
+    let destinations: Vec<Destination<'_>> = entries
+        .iter()
+        .map(|entry| read_destination(entry, cx))
+        .collect();
+    let everywhere = |one: &&Destination<'_>| one.service == "*";
+    let named: Vec<Scope> = destinations
+        .iter()
+        .filter(|one| !everywhere(one))
+        .map(|one| scope(one, root))
+        .collect();
+    let wild: Vec<&Destination<'_>> = destinations.iter().filter(everywhere).collect();
+    let mut guards: Vec<Guard> = destinations
+        .iter()
+        .filter(|one| !everywhere(one))
+        .map(|one| guard(one, &wild, Vec::new(), cx, root))
+        .collect();
+    if let Some(first) = wild.first() {
+        guards.push(guard(first, &[], named, cx, root));
+    }
+    guards
+}
+
+fn read_destination<'e>(entry: &'e Entry<'e>, cx: &Context<'_>) -> Destination<'e> {
     let token = given(&entry.field, "JWT");
     if let Some(token) = &token {
         token.lost("providers and claims are not checked: any token that jwt_authn took is enough here; add conditions on request.auth.claims");
     }
     // A custom resource names its destination inside.
     let destination = get(&entry.field, "Destination");
+    if let Some(destination) = &destination {
+        lose_tenancy(destination);
+    }
     let service = destination
         .as_ref()
         .and_then(|destination| text(destination, "Name"))
         .unwrap_or(&entry.name)
         .to_owned();
-    let intentions: Vec<Intention> = list(&entry.field, "Sources")
+    let intentions = list(&entry.field, "Sources")
         .iter()
         .filter_map(read_source)
         .collect();
     if cx.options.to == Target::Wasmplugin {
         entry.field.note("a service is known by a service account of its name, in any namespace, as Consul on Kubernetes has it: narrow the principals to namespaces where that is too wide");
     }
+    Destination {
+        entry,
+        service,
+        intentions,
+        with_token: token.is_some(),
+    }
+}
+
+fn guard(
+    of: &Destination<'_>,
+    wild: &[&Destination<'_>],
+    except: Vec<Scope>,
+    cx: &Context<'_>,
+    root: &str,
+) -> Guard {
+    let mut intentions: Vec<&Intention> = of.intentions.iter().collect();
+    // A destination's own intentions come first, even the one for every source.
+    for other in wild.iter().flat_map(|other| &other.intentions) {
+        let decided = |known: &&Intention| known.source == "*" || known.source == other.source;
+        if !intentions.iter().any(decided) {
+            intentions.push(other);
+        }
+    }
     let mut rules = allowed(&intentions, cx);
-    if token.is_some() {
+    if of.with_token {
         for rule in &mut rules {
             rule.when.push(Condition {
                 key: "request.auth.principal".to_owned(),
@@ -59,26 +118,44 @@ pub(super) fn read(entry: &Entry<'_>, cx: &Context<'_>) -> Option<Guard> {
             });
         }
     }
+    let named = match of.service.as_str() {
+        "*" => "any-service",
+        service => service,
+    };
+    let scope = scope(of, root);
     let policy = Policy {
-        name: format!("{service}-intentions"),
-        namespace: entry.namespace.clone(),
+        name: format!("{named}-intentions"),
+        namespace: scope.namespace.clone(),
         rules,
     };
-    Some(Guard {
-        scope: Scope {
-            name: format!("authz-policy-{service}"),
-            namespace: entry.namespace.clone(),
-            selector: Some(("selector".to_owned(), selector(&service))),
-            port: None,
-        },
+    Guard {
+        scope,
         policies: vec![Acting {
             needs_identity: true,
             ..Acting::from(&policy)
         }],
-        except: Vec::new(),
+        except,
         at_gateways: false,
-        spot: Some(entry.field.spot()),
-    })
+        spot: Some(of.entry.field.spot()),
+    }
+}
+
+/// The workloads of a destination; `*` stands for all in the mesh.
+fn scope(of: &Destination<'_>, root: &str) -> Scope {
+    match of.service.as_str() {
+        "*" => Scope {
+            name: "authz-policy-any-service".to_owned(),
+            namespace: root.to_owned(),
+            selector: None,
+            port: None,
+        },
+        service => Scope {
+            name: format!("authz-policy-{service}"),
+            namespace: of.entry.namespace.clone(),
+            selector: Some(("selector".to_owned(), selector(service))),
+            port: None,
+        },
+    }
 }
 
 /// Pods of a Consul service carry its name as `app` by convention.
@@ -107,13 +184,7 @@ fn read_source(field: &Field<'_>) -> Option<Intention> {
             return None;
         }
     }
-    for key in ["Namespace", "Partition"] {
-        if let Some(value) = get(field, key)
-            && !matches!(value.text(), Some("default" | "" | "*"))
-        {
-            value.lost("Consul's namespaces and partitions have no counterpart: the service is known by its name alone");
-        }
-    }
+    lose_tenancy(field);
     for key in [
         "Description",
         "Precedence",
@@ -196,7 +267,7 @@ fn read_permission(permission: &Field<'_>) -> Option<Clause> {
 }
 
 /// What is allowed, as rules of which any may match.
-fn allowed(intentions: &[Intention], cx: &Context<'_>) -> Vec<Rule> {
+fn allowed(intentions: &[&Intention], cx: &Context<'_>) -> Vec<Rule> {
     let by_default = match cx.options.consul_default {
         ConsulDefault::Allow => Verdict::Allow,
         ConsulDefault::Deny => Verdict::Deny,

@@ -2,6 +2,7 @@
 //! service-intentions, as JSON (`consul config read`) or as custom resources.
 
 mod intentions;
+mod resolver;
 mod router;
 
 use meshpack_sdk::config::Node;
@@ -16,6 +17,7 @@ pub(super) fn read(resources: &[&Resource<'_>], cx: &Context<'_>, mesh: &mut Mes
         let of_kind = resources.iter().filter(|resource| resource.kind == kind);
         of_kind.map(|resource| Entry::new(resource)).collect()
     };
+    let before = mesh.routes.len();
     let splitters: Vec<(String, Vec<Arm>)> = of("service-splitter")
         .iter()
         .map(|entry| (entry.name.clone(), splits(entry)))
@@ -40,9 +42,10 @@ pub(super) fn read(resources: &[&Resource<'_>], cx: &Context<'_>, mesh: &mut Mes
             spot: splitter.field.spot(),
         }]));
     }
-    for entry in of("service-intentions") {
-        mesh.guards.extend(intentions::read(&entry, cx));
-    }
+    let root = mesh.layout.root.clone();
+    let guards = intentions::read_all(&of("service-intentions"), cx, &root);
+    mesh.guards.extend(guards);
+    resolver::read_all(&of("service-resolver"), before, cx, mesh);
 }
 
 /// A config entry, in either of its spellings: `Splits` of the API, `splits` of
@@ -117,7 +120,7 @@ fn get<'a>(field: &Field<'a>, key: &str) -> Option<Field<'a>> {
 fn lose_tenancy(field: &Field<'_>) {
     for key in ["Namespace", "Partition"] {
         if let Some(value) = get(field, key)
-            && !matches!(value.text(), Some("default" | ""))
+            && !matches!(value.text(), Some("default" | "" | "*"))
         {
             value.lost("Consul's namespaces and partitions have no counterpart: services are known by their names alone");
         }

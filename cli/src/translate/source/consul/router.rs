@@ -102,7 +102,10 @@ fn read_match(http: &Field<'_>) -> Option<Match> {
         one.headers.push((name, value));
     }
     for parameter in list(http, "QueryParam") {
-        let (name, value, _) = read_text(&parameter)?;
+        let (name, value, inverted) = read_text(&parameter)?;
+        if inverted {
+            return None;
+        }
         one.query.push((name, value));
     }
     let ignores_case = get(http, "CaseInsensitive").and_then(|value| value.boolean());

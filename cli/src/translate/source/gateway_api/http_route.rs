@@ -65,6 +65,7 @@ pub(in super::super) fn add(mesh: &mut Mesh, routes: Routes) {
     let same = |known: &&mut Routes| {
         known.namespace == routes.namespace
             && known.reach == routes.reach
+            && known.kind() == routes.kind()
             && known.hosts == routes.hosts
             && !known.http_routes.is_empty()
     };
@@ -197,7 +198,11 @@ fn read_rule(
         (_, whole, one) => whole.or(one),
     };
     let written = field.list("matches");
-    let mut matches: Vec<Match> = written.iter().filter_map(matching::read).collect();
+    let read = match resource.kind.as_str() {
+        "GRPCRoute" => matching::read_grpc,
+        _ => matching::read,
+    };
+    let mut matches: Vec<Match> = written.iter().filter_map(read).collect();
     if written.is_empty() {
         matches.push(Match::default());
     }

@@ -25,7 +25,7 @@ pub(super) fn read(resources: &[&Resource<'_>], cx: &Context<'_>, mesh: &mut Mes
     });
     for resource in resources {
         match resource.kind.as_str() {
-            "HTTPRoute" => {
+            "HTTPRoute" | "GRPCRoute" => {
                 if let Some(routes) = http_route::read(resource, cx) {
                     http_route::add(mesh, routes);
                 }

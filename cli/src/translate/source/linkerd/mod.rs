@@ -18,8 +18,9 @@ pub(super) fn read(resources: &[&Resource<'_>], cx: &Context<'_>, mesh: &mut Mes
     for resource in of("ServiceProfile") {
         mesh.routes.extend(service_profile::read(resource));
     }
+    let groups = traffic_split::read_groups(&of("HTTPRouteGroup"));
     for resource in of("TrafficSplit") {
-        traffic_split::read(resource, mesh);
+        traffic_split::read(resource, &groups, mesh);
     }
     let (inbound, outbound): (Vec<_>, Vec<_>) = of("HTTPRoute")
         .into_iter()

@@ -6,6 +6,7 @@ use super::super::permission::Clause;
 use super::Authentication;
 use crate::translate::ledger::Field;
 use crate::translate::model::Scope;
+use crate::translate::model::attachment::canonical;
 use crate::translate::model::policy::{Acting, Guard, Policy, Rule, Source};
 
 /// Whether a route is for requests that a Server receives.
@@ -231,9 +232,12 @@ fn guard(server: &Resource<'_>, routes: &[Route], grants: &[Grant<'_>]) -> Optio
         "externalWorkloadSelector",
         "is about workloads outside Kubernetes",
     );
-    let selector = spec
-        .get("podSelector")
-        .map(|selector| selector.take().clone());
+    let selector = spec.get("podSelector").map(|field| selector(&field));
+    let selector = match selector {
+        Some(None) => return None,
+        Some(found) => found,
+        None => None,
+    };
     let port = spec.get("port").and_then(|port| match port.raw_text() {
         Ok(name) => {
             port.lost(format!(
@@ -274,7 +278,7 @@ fn guard(server: &Resource<'_>, routes: &[Route], grants: &[Grant<'_>]) -> Optio
         scope: Scope {
             name: format!("authz-policy-{}", server.name),
             namespace: server.namespace.clone(),
-            selector: selector.map(|selector| ("selector".to_owned(), selector)),
+            selector: canonical(selector.map(|selector| ("selector".to_owned(), selector))),
             port,
         },
         policies: policies.iter().map(Acting::from).collect(),
@@ -282,6 +286,35 @@ fn guard(server: &Resource<'_>, routes: &[Route], grants: &[Grant<'_>]) -> Optio
         at_gateways: false,
         spot: Some(server.field.spot()),
     })
+}
+
+/// Labels, as Istio's selectors have them; none if the selector says more.
+fn selector(field: &Field<'_>) -> Option<meshpack_sdk::config::Node> {
+    use meshpack_sdk::config::Node;
+    let mut labels: Vec<(String, Node)> = Vec::new();
+    if let Some(written) = field.get("matchLabels") {
+        for (key, value) in written.entries() {
+            labels.push((key.to_owned(), Node::String(value.text()?.to_owned())));
+        }
+    }
+    for expression in field.list("matchExpressions") {
+        let values = expression.list("values");
+        let values: Vec<&str> = values.iter().filter_map(Field::text).collect();
+        let key = expression.text_at("key")?;
+        match (expression.text_at("operator"), values.as_slice()) {
+            (Some("In"), [value]) => {
+                labels.push((key.to_owned(), Node::String((*value).to_owned())));
+            }
+            _ => {
+                expression.lost("asks for more than one value of a label, and Istio's selectors have labels alone: write a Server for each value, or give the pods a label of their own. This Server is left out");
+                return None;
+            }
+        }
+    }
+    Some(crate::json::object([(
+        "matchLabels",
+        crate::json::object(labels),
+    )]))
 }
 
 /// `accessPolicy`: whom the Server lets in by itself.
