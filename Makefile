@@ -123,6 +123,10 @@ lint-text: ## Check format, the lists of tests and the Prometheus rules
 deny: ## Hold the dependencies to deny.toml (builds cargo-deny once, two minutes)
 	@./tools/deny.sh
 
+.PHONY: lint-workflows
+lint-workflows: ## Check .github/workflows with actionlint (Go builds it once)
+	@./tools/lint-workflows.sh
+
 .PHONY: docs
 docs: ## Build the API documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps

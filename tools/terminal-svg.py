@@ -25,7 +25,7 @@ def main(folder: str, output: str, *commands: str) -> None:
     columns = max(len(text) for text, _ in lines)
     width, height = int(columns * WIDTH + 2 * LEFT), len(lines) * LINE + TOP
     spans = [
-        f'<text x="{LEFT}" y="{TOP + number * LINE}" class="{kind}">{escape(text)}</text>'
+        f'<text x="{LEFT}" y="{TOP + number * LINE}" class="{kind}">{escape(text).replace(" ", chr(160))}</text>'
         for number, (text, kind) in enumerate(lines)
         if text
     ]

@@ -32,7 +32,7 @@ fn ran(command: &mut Command) -> String {
 }
 
 /// Everything that a release ships, made once for all tests of a run.
-fn artefacts() -> &'static Path {
+pub(crate) fn artefacts() -> &'static Path {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
     MADE.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("artefacts");

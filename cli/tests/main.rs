@@ -7,6 +7,7 @@ mod check_catalogue;
 mod check_wrong_inputs;
 mod command_line;
 mod common;
+mod docs_action;
 mod docs_commands;
 mod docs_explain;
 mod docs_verify;
