@@ -18,6 +18,12 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("docs/bundle.md", "docs_verify.rs"),
     ("docs/check.md", "translate_docs.rs"),
     ("docs/explain.md", "docs_explain.rs"),
+    ("docs/migrate-from-app-mesh.md", "translate_docs.rs"),
+    ("docs/migrate-from-cilium.md", "translate_docs.rs"),
+    ("docs/migrate-from-consul.md", "translate_docs.rs"),
+    ("docs/migrate-from-gateway-api.md", "translate_docs.rs"),
+    ("docs/migrate-from-istio.md", "translate_docs.rs"),
+    ("docs/migrate-from-linkerd.md", "translate_docs.rs"),
     ("docs/translate.md", "translate_docs.rs"),
     ("docs/verify.md", "docs_verify.rs"),
 ];

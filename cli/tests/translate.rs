@@ -23,11 +23,19 @@ fn examples() -> Vec<PathBuf> {
 }
 
 /// Everything that the tests say to the examples.
-const OPTIONS: [&str; 4] = [
+const OPTIONS: [&str; 12] = [
     "--sticky-by",
     "header:x-user-id",
     "--principal",
     "org=empire:cluster.local/ns/galaxy/sa/tiefighter",
+    "--callers",
+    "reading-room",
+    "--gateway",
+    "front/istio=ingressgateway",
+    "--trust-domain",
+    "cluster.local",
+    "--http-port",
+    "all",
 ];
 
 fn translate(file: &str, more: &[&str]) -> Ran {

@@ -8,7 +8,16 @@ use crate::common::meshpack_in;
 fn commands_on_the_pages_succeed() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut run = 0;
-    for page in ["docs/check.md", "docs/translate.md"] {
+    for page in [
+        "docs/check.md",
+        "docs/translate.md",
+        "docs/migrate-from-istio.md",
+        "docs/migrate-from-gateway-api.md",
+        "docs/migrate-from-linkerd.md",
+        "docs/migrate-from-consul.md",
+        "docs/migrate-from-app-mesh.md",
+        "docs/migrate-from-cilium.md",
+    ] {
         let text = std::fs::read_to_string(workspace.join(page)).unwrap();
         let mut in_block = false;
         for line in text.lines() {
@@ -25,5 +34,5 @@ fn commands_on_the_pages_succeed() {
             run += 1;
         }
     }
-    assert!(run >= 11, "{run} commands");
+    assert!(run >= 20, "{run} commands");
 }

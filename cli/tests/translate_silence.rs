@@ -68,18 +68,38 @@ const MEANINGLESS: &[(&str, &str)] = &[
         "which proxies see a route means nothing to an Envoy of one's own",
     ),
     (
+        "metadata > labels > team",
+        "for people, and kept where a resource is written again",
+    ),
+    (
+        "subsets > * > name",
+        "the clusters of an Envoy are those of the routes",
+    ),
+    (
+        "parentRefs > * > namespace",
+        "all routes are in the one listener of an Envoy of one's own",
+    ),
+    (
         "parentRefs > * > name",
         "all routes are in the one listener of an Envoy of one's own",
     ),
 ];
 
-const OPTIONS: [&str; 6] = [
+const OPTIONS: [&str; 14] = [
     "--sticky-by",
     "header:x-user-id",
     "--principal",
     "org=empire:cluster.local/ns/galaxy/sa/tiefighter",
     "--namespace",
     "elsewhere",
+    "--callers",
+    "reading-room",
+    "--gateway",
+    "front/istio=ingressgateway",
+    "--trust-domain",
+    "cluster.local",
+    "--http-port",
+    "all",
 ];
 
 fn examples() -> Vec<PathBuf> {

@@ -338,3 +338,56 @@ fn grpc_routes_split_as_http_routes_do() {
     assert_eq!(rules[1]["matches"][0]["headers"][0]["value"], "desk-b");
     assert_eq!(rules[1]["matches"][0]["method"]["method"], "Lend");
 }
+
+#[test]
+fn a_hundred_equal_remarks_are_one_line_and_a_page_names_them_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let policies: Vec<String> = (0..100)
+        .map(|number| {
+            json!({
+                "apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy",
+                "metadata": {"name": format!("p{number}"), "namespace": "library"},
+                "spec": {"selector": {"matchLabels": {"app": format!("a{number}")}}, "action": "CUSTOM", "provider": {"name": "opa"}, "rules": [{}]},
+            })
+            .to_string()
+        })
+        .collect();
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "desk"}});
+    let telemetry = json!({
+        "apiVersion": "telemetry.istio.io/v1", "kind": "Telemetry",
+        "metadata": {"name": "tags", "namespace": "library"}, "spec": {},
+    });
+    let all = [policies, vec![service.to_string(), telemetry.to_string()]].concat();
+    fs::write(folder.path().join("in.yaml"), all.join("\n---\n")).unwrap();
+    let ran = meshpack_in(
+        folder.path(),
+        &["translate", "--report", "page.md", "in.yaml"],
+    );
+    assert_eq!(ran.code, 1);
+    let lines: Vec<&str> = ran.err.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", ran.err);
+    assert!(
+        lines[0].contains("p1: spec") || lines[0].contains("library/p0"),
+        "{}",
+        lines[0]
+    );
+    assert!(lines[0].ends_with("and 97 more)"), "{}", lines[0]);
+    assert!(
+        lines[1].contains("1 resource into 1, 1 as they are, 100 not carried over"),
+        "{}",
+        lines[1]
+    );
+    let page = fs::read_to_string(folder.path().join("page.md")).unwrap();
+    assert_eq!(page.matches("external authorizer").count(), 1);
+    for number in 0..100 {
+        assert!(
+            page.contains(&format!("AuthorizationPolicy library/p{number} ")),
+            "{number}"
+        );
+    }
+    assert!(
+        page.contains("| Telemetry library/tags | WasmPlugin library/telemetry-tags |"),
+        "{page}"
+    );
+    assert!(page.contains("- Service desk\n"), "{page}");
+}

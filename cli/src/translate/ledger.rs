@@ -45,12 +45,22 @@ impl Spot {
     }
 }
 
+/// That something of one resource came out in another.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Carried {
+    /// `VirtualService shop/payments`
+    pub(crate) from: String,
+    /// `WasmPlugin shop/canary-split`
+    pub(crate) to: String,
+}
+
 /// The account of one run.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     lost: RefCell<Vec<Remark>>,
     notes: RefCell<Vec<Remark>>,
     stays: RefCell<Vec<String>>,
+    carried: RefCell<Vec<Carried>>,
     seen: RefCell<HashSet<*const Node>>,
 }
 
@@ -68,6 +78,25 @@ impl Ledger {
     /// A resource that goes on working beside what comes out.
     pub(crate) fn stays(&self, what: String) {
         self.stays.borrow_mut().push(what);
+    }
+
+    /// Something of a resource came out in another.
+    pub(crate) fn carry(&self, from: &Spot, to: &str) {
+        let carried = Carried {
+            from: from.resource.clone(),
+            to: to.to_owned(),
+        };
+        let mut known = self.carried.borrow_mut();
+        if !known.contains(&carried) {
+            known.push(carried);
+        }
+    }
+
+    /// What came of what, by resource.
+    pub(crate) fn carried(&self) -> Vec<Carried> {
+        let mut carried = self.carried.borrow().clone();
+        carried.sort();
+        carried
     }
 
     /// All of those.

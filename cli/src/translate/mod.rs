@@ -9,6 +9,7 @@ mod report;
 mod source;
 mod target;
 
+use anyhow::Context as _;
 use meshpack_sdk::config::Node;
 
 use crate::json;
@@ -28,14 +29,23 @@ pub(crate) struct Args {
     /// Exit with 0 although something could not be carried over.
     #[arg(long)]
     accept_losses: bool,
+    /// Write a page (Markdown) that says what came of what, what stays as it is, and what
+    /// is lost and why.
+    #[arg(long, value_name = "FILE")]
+    report: Option<std::path::PathBuf>,
 }
 
 pub(crate) fn run(args: &Args, as_json: bool) -> anyhow::Result<Verdict> {
     let (documents, remarks) = translate(args)?;
+    if let Some(file) = &args.report {
+        std::fs::write(file, remarks.page())
+            .with_context(|| format!("{}: the report is not written", file.display()))?;
+    }
     let text = if as_json {
         remarks.to_json(&documents)
     } else {
-        output::complain_lines(&remarks.lines());
+        output::complain_lines(&remarks.short_lines());
+        output::complain_lines(&[remarks.summary()]);
         remarks.header() + &yaml(&documents)
     };
     output::text(&text)?;

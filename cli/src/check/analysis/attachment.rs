@@ -91,7 +91,8 @@ impl<'a> Attachment<'a> {
         self.targets.iter().any(|(kind, _)| *kind == "Gateway")
             || self.labels.iter().any(|(key, value)| {
                 *key == "gateway.networking.k8s.io/gateway-name"
-                    || (*key == "istio" && value.ends_with("gateway"))
+                    // Istio's charts give it to gateways, and to the control plane.
+                    || (*key == "istio" && !["pilot", "istiod"].contains(value))
             })
     }
 

@@ -35,6 +35,8 @@ pub(crate) struct Planned {
     pub(crate) side: Side,
     pub(crate) policies: Vec<Node>,
     pub(crate) needs_peer_address: bool,
+    /// Where its policies were written.
+    pub(crate) spots: Vec<Spot>,
 }
 
 /// A mark on the requests of the workloads that a policy selects.
@@ -161,6 +163,7 @@ impl Planner<'_, '_> {
         let allows = is_widest && !own.is_empty();
         let mut policies = Vec::new();
         let mut needs_peer_address = false;
+        let mut spots = Vec::new();
         let mut marks = BTreeSet::new();
         for entry in &self.entries {
             let own = same(&entry.scope, scope);
@@ -177,6 +180,8 @@ impl Planner<'_, '_> {
                 continue;
             }
             needs_peer_address |= entry.policy.needs_peer_address;
+            let spot = entry.policy.spot.as_ref().or(entry.guard.spot.as_ref());
+            spots.extend(spot.cloned());
             policies.push(with_conditions(&entry.policy.node, &conditions));
             policies.extend(self.exceptions(entry, scope, &mut marks));
         }
@@ -186,6 +191,7 @@ impl Planner<'_, '_> {
             side: self.side,
             policies,
             needs_peer_address,
+            spots,
         })
     }
 

@@ -33,6 +33,8 @@ pub(crate) struct Acting {
     pub(crate) needs_identity: bool,
     /// Whether it asks for the TCP peer's address.
     pub(crate) needs_peer_address: bool,
+    /// Where it was written, if not where its guard was.
+    pub(crate) spot: Option<Spot>,
 }
 
 impl From<&Policy> for Acting {
@@ -42,6 +44,7 @@ impl From<&Policy> for Acting {
             allows: true,
             needs_identity: policy.needs_identity(),
             needs_peer_address: policy.needs_peer_address(),
+            spot: None,
         }
     }
 }

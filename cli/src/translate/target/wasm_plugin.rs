@@ -28,13 +28,15 @@ pub(crate) fn resources(mesh: &Mesh, options: &Options, ledger: &Ledger) -> Vec<
             ..placement.scope.clone()
         };
         // The split is decided before the budget looks at the request.
-        if let Some(config) = split::canary(&routes, &options.sticky_by, ledger) {
-            let scope = scope("canary-split");
-            plugins.push(Plugin::outbound(Filter::CanarySplit, scope, config, 20).node(options));
-        }
-        if let Some(config) = budget::retry(&routes, mesh, ledger) {
-            let scope = scope("retry-budget");
-            plugins.push(Plugin::outbound(Filter::RetryBudget, scope, config, 10).node(options));
+        let canary = split::canary(&routes, &options.sticky_by, ledger)
+            .map(|config| (Filter::CanarySplit, "canary-split", config, 20));
+        let retry = budget::retry(&routes, mesh, ledger)
+            .map(|config| (Filter::RetryBudget, "retry-budget", config, 10));
+        for (filter, name, config, priority) in canary.into_iter().chain(retry) {
+            let plugin = Plugin::outbound(filter, scope(name), config, priority).node(options);
+            let rules = routes.iter().filter_map(|routes| routes.rules.first());
+            rules.for_each(|rule| ledger.carry(&rule.spot, &title(&plugin)));
+            plugins.push(plugin);
         }
     }
     let plan = acting::plan(&mesh.guards, &mesh.layout);
@@ -43,10 +45,17 @@ pub(crate) fn resources(mesh: &Mesh, options: &Options, ledger: &Ledger) -> Vec<
             ledger.lost(spot, what);
         }
     }
-    plugins.extend(plan.plugins.iter().map(|planned| authz(planned, options)));
+    for planned in &plan.plugins {
+        let plugin = authz(planned, options);
+        for spot in &planned.spots {
+            ledger.carry(spot, &title(&plugin));
+        }
+        plugins.push(plugin);
+    }
     plugins.extend(peer_addresses(&plan, &mesh.layout.root));
     plugins.extend(plan.marks.iter().map(mark));
     for planned in telemetry::plan(&mesh.telemetry, &mesh.layout, ledger) {
+        let plugin_scope = planned.scope.clone();
         let plugin = Plugin {
             filter: Filter::Telemetry,
             scope: planned.scope,
@@ -54,12 +63,23 @@ pub(crate) fn resources(mesh: &Mesh, options: &Options, ledger: &Ledger) -> Vec<
             priority: None,
             mode: None,
         };
-        plugins.push(plugin.node(options));
+        let plugin = plugin.node(options);
+        let here = |one: &&telemetry::Telemetry| mesh.layout.covers(&plugin_scope, &one.scope);
+        for one in mesh.telemetry.iter().filter(here) {
+            ledger.carry(&one.spot, &title(&plugin));
+        }
+        plugins.push(plugin);
     }
     for routes in mesh.routes.iter().filter(|routes| !routes.unwritten) {
-        match routes.http_routes.as_slice() {
-            [] => services.push(virtual_service(routes)),
-            written => services.extend(written.iter().map(|one| http_route(routes, one))),
+        let written: Vec<Node> = match routes.http_routes.as_slice() {
+            [] => vec![virtual_service(routes)],
+            written => written.iter().map(|one| http_route(routes, one)).collect(),
+        };
+        for node in written {
+            if let Some(rule) = routes.rules.first() {
+                ledger.carry(&rule.spot, &title(&node));
+            }
+            services.push(node);
         }
     }
     let rules = mesh.backends.iter().filter(|_| mesh.kept.is_empty());
@@ -67,6 +87,32 @@ pub(crate) fn resources(mesh: &Mesh, options: &Options, ledger: &Ledger) -> Vec<
     plugins.extend(services);
     plugins.extend(mesh.kept.iter().cloned());
     plugins
+}
+
+/// `WasmPlugin shop/canary-split`
+fn title(resource: &Node) -> String {
+    let text = |node: Option<&Node>| match node {
+        Some(Node::String(text)) => text.clone(),
+        _ => String::new(),
+    };
+    let metadata = entry(resource, "metadata");
+    let of = |key: &str| text(metadata.and_then(|metadata| entry(metadata, key)));
+    format!(
+        "{} {}/{}",
+        text(entry(resource, "kind")),
+        of("namespace"),
+        of("name")
+    )
+}
+
+fn entry<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
+    match node {
+        Node::Object(entries) => entries
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, node)| node),
+        _ => None,
+    }
 }
 
 struct Plugin {

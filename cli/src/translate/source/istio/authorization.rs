@@ -124,6 +124,7 @@ fn read_policy(resource: &Resource<'_>) -> Option<(Scope, Policy)> {
     };
     let needs_port = mentions(&node, &["ports", "notPorts", "destination.port"]);
     let acting = Acting {
+        spot: Some(resource.field.spot()),
         allows: action == "ALLOW" && !is_dry,
         needs_identity: mentions(
             &node,

@@ -39,6 +39,10 @@ pub(super) fn read(resource: &Resource<'_>, cx: &Context<'_>, mesh: &mut Mesh) {
             cx.leave_to_istio(&field);
         }
     }
+    if cx.options.to == Target::Wasmplugin {
+        let title = format!("DestinationRule {}/{}", resource.namespace, resource.name);
+        cx.ledger.carry(&resource.field.spot(), &title);
+    }
     mesh.backends.push(whole);
     if cx.options.to == Target::Wasmplugin {
         // It is written again, with all that Istio makes of it.
@@ -115,6 +119,11 @@ fn read_policy(policy: &Field<'_>, cx: &Context<'_>, backend: &mut Backend) {
             percent: percent.unwrap_or(20.0),
             ..Budget::default()
         });
+        let known = ["percent", "minRetryConcurrency", "budgetInterval"];
+        let unknown = budget.unread().into_iter();
+        for (_, unknown) in unknown.filter(|(key, _)| !known.contains(key)) {
+            unknown.lost("means nothing to this translation, and Istio's own budget is left out");
+        }
         budget.lose(
             "minRetryConcurrency",
             "is a number of concurrent retries; the budget's floor is a rate (minRetryRate: 10 per second)",

@@ -45,6 +45,9 @@ pub(crate) fn bootstrap(mesh: &Mesh, options: &Options, ledger: &Ledger) -> Node
             route::configuration(&routes, ledger),
         ));
         port += 1;
+        for rule in routes.iter().filter_map(|routes| routes.rules.first()) {
+            ledger.carry(&rule.spot, "listener outbound");
+        }
         for (destination, namespace) in destinations(&routes) {
             clusters.push(cluster::of_destination(
                 &destination,
@@ -87,6 +90,11 @@ pub(crate) fn bootstrap(mesh: &Mesh, options: &Options, ledger: &Ledger) -> Node
                 spot,
                 "clients are known by their certificates: put the workload's into certs/tls.crt and certs/tls.key, the mesh's root into certs/ca.crt",
             );
+        }
+        for policy in &acting {
+            if let Some(spot) = policy.spot.as_ref().or(guard.spot.as_ref()) {
+                ledger.carry(spot, &format!("listener {}", listener_name(guard, mesh)));
+            }
         }
         listeners.push(Listener {
             name: listener_name(guard, mesh),
