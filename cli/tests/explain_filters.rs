@@ -102,7 +102,7 @@ fn the_arm_comes_with_its_reason() {
             "it would be in v2, which the proxy has taken out (rule)",
         ),
         (
-            &["--header", "x-beta: 1", "--aborted", "other"],
+            &["--header", "x-beta: 1", "--aborted", "visitors"],
             Some("v2"),
             "rule",
             "rules[0] matches",
@@ -424,4 +424,50 @@ fn files_of_one_workload_are_read_together() {
         "{}",
         when.err
     );
+}
+
+/// An expectation that could never hold, and an abort of nothing, are typing errors; one
+/// that does not hold says what came instead.
+#[test]
+fn expectations_say_what_came_and_name_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "canary: {splits: [{name: desk, stickyBy: [{header: x-id}], arms: [{value: v1, weight: 1}, {value: v2, weight: 0}]}]}\nauthz: {policies: [{metadata: {name: a, namespace: b}, spec: {rules: [{to: [{operation: {methods: [PUT]}}]}]}}]}\n";
+    std::fs::write(folder.path().join("c.yaml"), config).unwrap();
+    let explain = |args: &[&str]| {
+        let args = [
+            &["explain", "c.yaml", "--host", "desk", "--header", "x-id:1"],
+            args,
+        ]
+        .concat();
+        crate::common::meshpack_in(folder.path(), &args)
+    };
+    for (args, code, says) in [
+        (
+            &["--expect-arm", "v3"][..],
+            2,
+            "\"v3\" is no arm; the arms are v1, v2",
+        ),
+        (
+            &["--aborted", "deks"],
+            2,
+            "\"deks\" is no split; the splits are desk",
+        ),
+        (
+            &["--expect-arm", "v2"],
+            1,
+            "--expect-arm v2: authz_policy denies the request before",
+        ),
+        (
+            &["--method", "PUT", "--expect-arm", "v2"],
+            1,
+            "--expect-arm v2: it is v1",
+        ),
+        (&["--method", "PUT", "--expect-arm", "v1"], 0, ""),
+        (&["--expect", "allow"], 1, "--expect allow: it is deny"),
+        (&["--expect", "deny"], 0, ""),
+    ] {
+        let ran = explain(args);
+        assert_eq!(ran.code, code, "{args:?}: {}{}", ran.out, ran.err);
+        assert!(ran.err.contains(says), "{args:?}: {}", ran.err);
+    }
 }

@@ -287,3 +287,223 @@ fn without_an_envoy_nothing_has_failed_but_nothing_has_run() {
         "{err}"
     );
 }
+
+/// A file with two plugins, as teams keep staging and production.
+const TWO_PLUGINS: &str = "apiVersion: extensions.istio.io/v1alpha1
+kind: WasmPlugin
+metadata: {name: staging, namespace: s}
+spec:
+  url: oci://registry.example.com/meshpack/canary_split:1
+  failStrategy: FAIL_OPEN
+  pluginConfig: {splits: [{name: c, arms: [{value: v1, weight: 100}, {value: v2, weight: 0}]}]}
+---
+apiVersion: extensions.istio.io/v1alpha1
+kind: WasmPlugin
+metadata: {name: production, namespace: p}
+spec:
+  url: oci://registry.example.com/meshpack/canary_split:1
+  pluginConfig: {splits: [{name: c, arms: [{value: v1, weight: 0}, {value: v2, weight: 100}]}]}
+";
+
+#[test]
+fn one_plugin_of_several_is_named_or_none_is_tested() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("plugins.yaml"), TWO_PLUGINS).unwrap();
+    let run = |plugin: &str, seen: &str| {
+        let text = format!(
+            "plugins: [{plugin}]
+upstreams: {{v1: {{}}, v2: {{}}}}
+scenarios: [{{name: all, send: {{count: 5}}, expect: {{upstream: {seen}}}}}]
+"
+        );
+        fs::write(folder.path().join("s.yaml"), text).unwrap();
+        let dist = workspace().join("dist");
+        let dist = dist.to_str().unwrap();
+        meshpack_in(folder.path(), &["verify", "s.yaml", "--modules", dist])
+    };
+    let ran = run("{name: canary_split, configFile: plugins.yaml}", "v1");
+    assert_eq!(ran.code, 2, "{}", ran.out);
+    assert!(
+        ran.err.contains(
+            "holds several plugins: add `resource` with the name of one of staging, production"
+        ),
+        "{}",
+        ran.err
+    );
+    for (name, arm) in [("staging", "v1"), ("production", "v2")] {
+        let plugin = format!("{{name: canary_split, configFile: plugins.yaml, resource: {name}}}");
+        let ran = run(&plugin, arm);
+        assert_eq!(ran.code, 0, "{name}: {}{}", ran.out, ran.err);
+    }
+    for (plugin, says) in [
+        (
+            "{name: canary_split, configFile: plugins.yaml, resource: test}",
+            "no plugin \"test\"",
+        ),
+        (
+            "{name: canary_split, resource: staging}",
+            "without configFile",
+        ),
+    ] {
+        let ran = run(plugin, "v1");
+        assert_eq!(ran.code, 2, "{}", ran.out);
+        assert!(ran.err.contains(says), "{}", ran.err);
+    }
+}
+
+#[test]
+fn an_arm_needs_an_upstream_unless_there_are_routes() {
+    for plugin in [
+        "{name: canary_split, config: {splits: [SPLIT]}}",
+        "{name: meshpack, config: {canary: {splits: [SPLIT]}}}",
+    ] {
+        let split = "{name: a, arms: [{value: v1, weight: 1}, {value: v9, weight: 1}]}";
+        let plugin = plugin.replace("SPLIT", split);
+        let text = format!(
+            "plugins: [{plugin}]\nupstreams: {{v1: {{}}, v2: {{}}}}\nscenarios: [{{name: a, send: {{count: 20}}, expect: {{status: 200}}}}]\n"
+        );
+        unusable(&text, &["arm v9 of a split has no upstream"]);
+        let routed = format!("routes: [{{to: v1}}]\n{text}");
+        assert_eq!(verify(&routed).code, 0);
+    }
+}
+
+#[test]
+fn what_holds_because_nothing_came_through_fails() {
+    let denied = "
+plugins:
+- name: authz_policy
+  config: {policies: [{metadata: {name: a, namespace: b}, spec: {}}]}
+upstreams: {v1: {}}
+scenarios:
+- {name: nothing passes, send: {count: 5}, expect: {EXPECT}}
+";
+    for (expect, code) in [
+        ("amplification: {atMost: 1.4}", 1),
+        ("amplification: {atMost: 0}", 0),
+        ("attempts: {atMost: 3}", 1),
+        ("attempts: 0", 0),
+        ("absentUpstreamHeaders: [x-secret]", 1),
+        ("absentHeaders: [x-secret]", 0),
+    ] {
+        let ran = verify(&denied.replace("EXPECT", expect));
+        assert_eq!(ran.code, code, "{expect}: {}{}", ran.out, ran.err);
+    }
+}
+
+#[test]
+fn a_chain_of_listeners_in_one_bootstrap_is_joined() {
+    let hop = |number: u16, cluster: &str| {
+        format!(
+            "  - name: hop-{number}
+    address: {{socket_address: {{address: 127.0.0.1, port_value: {}}}}}
+    filter_chains:
+    - filters:
+      - name: http
+        typed_config:
+          \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: hop
+          route_config: {{virtual_hosts: [{{name: all, domains: [\"*\"], routes: [{{match: {{prefix: /}}, route: {{cluster: {cluster}}}, request_headers_to_add: [{{header: {{key: x-hop-{number}, value: \"1\"}}}}]}}]}}]}}
+          http_filters: [{{name: router, typed_config: {{\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}}}]
+",
+            10_000 + number
+        )
+    };
+    let cluster = |name: &str, port: u16| {
+        format!(
+            "  - {{name: {name}, load_assignment: {{cluster_name: {name}, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}}}}}]}}]}}}}\n"
+        )
+    };
+    let bootstrap = format!(
+        "static_resources:\n  listeners:\n{}{}{}  clusters:\n{}{}{}",
+        hop(1, "second"),
+        hop(2, "third"),
+        hop(3, "leaf"),
+        cluster("second", 10_002),
+        cluster("third", 10_003),
+        cluster("leaf", 8_080)
+    );
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("b.yaml"), bootstrap).unwrap();
+    let text = "bootstrap: b.yaml
+listener: hop-1
+upstreams: {leaf: {}}
+scenarios:
+- {name: through all, send: {count: 10}, expect: {status: 200, upstreamHeaders: {x-hop-1: \"1\", x-hop-2: \"1\", x-hop-3: \"1\"}}}
+";
+    fs::write(folder.path().join("s.yaml"), text).unwrap();
+    let ran = meshpack_in(folder.path(), &["verify", "s.yaml"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+}
+
+/// `ENVOY_BIN` is not overruled in silence, and has to be an Envoy.
+#[test]
+fn the_binary_that_was_named_is_the_version_that_was_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let says = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(&path, mode).unwrap();
+        path
+    };
+    let other = says(
+        "other",
+        "echo 'envoy  version: 0123/1.2.3/Clean/RELEASE/BoringSSL'",
+    );
+    let none = says("none", "exit 1");
+    fs::write(
+        folder.path().join("s.yaml"),
+        format!("{CANARY}scenarios: [{{name: a, send: {{count: 1}}}}]\n"),
+    )
+    .unwrap();
+    let dist = workspace().join("dist");
+    let run = |binary: &Path, args: &[&str]| {
+        let ran = Command::new(env!("CARGO_BIN_EXE_meshpack"))
+            .args(["verify", "s.yaml", "--modules", dist.to_str().unwrap()])
+            .args(args)
+            .env("ENVOY_BIN", binary)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        (
+            ran.status.code(),
+            String::from_utf8_lossy(&ran.stderr).into_owned(),
+        )
+    };
+    for args in [&["--matrix"][..], &["--envoy", "1.36.4"]] {
+        let (code, err) = run(&other, args);
+        assert_eq!(code, Some(2), "{err}");
+        assert!(err.contains("is wanted, but ENVOY_BIN is 1.2.3"), "{err}");
+    }
+    let (code, err) = run(&none, &[]);
+    assert_eq!(code, Some(2), "{err}");
+    assert!(err.contains("is no Envoy"), "{err}");
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_found_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(
+        folder.path().join("s.yaml"),
+        format!("{CANARY}scenarios: [{{name: a, send: {{count: 1}}}}]\n"),
+    )
+    .unwrap();
+    let dist = workspace().join("dist");
+    let args = [
+        "verify",
+        "s.yaml",
+        "--modules",
+        dist.to_str().unwrap(),
+        "--junit",
+        "no/such/folder.xml",
+    ];
+    let ran = meshpack_in(folder.path(), &args);
+    assert_eq!(ran.code, 2);
+    assert_eq!(ran.out, "", "nothing ran");
+    assert!(
+        ran.err.contains("cannot write no/such/folder.xml"),
+        "{}",
+        ran.err
+    );
+}

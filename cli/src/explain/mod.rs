@@ -8,6 +8,8 @@ mod request;
 mod retry;
 mod telemetry;
 
+use std::collections::BTreeSet;
+
 use crate::output::{self, Verdict};
 use crate::yaml;
 use report::Report;
@@ -50,6 +52,15 @@ pub(crate) enum Decision {
     Deny,
 }
 
+impl Decision {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
+}
+
 pub(crate) fn run(args: &Args, as_json: bool) -> anyhow::Result<Verdict> {
     let mut texts = Vec::new();
     for name in &args.files {
@@ -71,18 +82,59 @@ pub(crate) fn run(args: &Args, as_json: bool) -> anyhow::Result<Verdict> {
     if args.expect_arm.is_some() && configured.canary.is_none() {
         anyhow::bail!("--expect-arm: there is no canary_split in these files");
     }
-    let report = Report::new(configured, args.request.describe()?, args.nearest)?;
+    let request = args.request.describe()?;
+    known_names(args, &configured, &request)?;
+    let report = Report::new(configured, request, args.nearest)?;
     output::text(&if as_json {
         format!("{:#}\n", report.to_json())
     } else {
         report.to_string()
     })?;
-    let decided = args
-        .expect
-        .is_none_or(|expected| report.decision() == Some(expected));
-    let steered = args
-        .expect_arm
-        .as_deref()
-        .is_none_or(|arm| report.arm() == Some(arm));
-    Ok(Verdict::clean_if(decided && steered))
+    let mut failed = Vec::new();
+    if let Some(expected) = args.expect
+        && report.decision() != Some(expected)
+    {
+        let seen = report.decision().map_or("neither", Decision::name);
+        failed.push(format!("--expect {}: it is {seen}", expected.name()));
+    }
+    if let Some(expected) = args.expect_arm.as_deref()
+        && report.arm() != Some(expected)
+    {
+        let seen = match report.arm() {
+            Some(arm) => format!("it is {arm}"),
+            None if report.decision() == Some(Decision::Deny) => {
+                "authz_policy denies the request before".to_owned()
+            }
+            None => "no split takes the request, or chance chooses".to_owned(),
+        };
+        failed.push(format!("--expect-arm {expected}: {seen}"));
+    }
+    output::complain_lines(&failed);
+    Ok(Verdict::clean_if(failed.is_empty()))
+}
+
+/// Refuses names of arms and splits that are in no file: an expectation of one could
+/// never hold, and an abort of one would change nothing.
+fn known_names(
+    args: &Args,
+    configured: &configured::Configured,
+    request: &request::Request,
+) -> anyhow::Result<()> {
+    let splits = configured.canary.iter().flat_map(|canary| &canary.splits);
+    if let Some(arm) = &args.expect_arm {
+        let arms: BTreeSet<&str> = splits
+            .clone()
+            .flat_map(|split| split.arms.iter().map(String::as_str))
+            .collect();
+        if !arms.contains(arm.as_str()) {
+            let known = arms.into_iter().collect::<Vec<_>>().join(", ");
+            anyhow::bail!("--expect-arm: {arm:?} is no arm; the arms are {known}");
+        }
+    }
+    let names: Vec<&str> = splits.map(|split| split.name.as_str()).collect();
+    if let Some(split) = request.unknown_aborted(&names) {
+        let known = names.join(", ");
+        anyhow::bail!("--aborted: {split:?} is no split; the splits are {known}");
+    }
+    Ok(())
 }

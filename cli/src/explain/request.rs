@@ -98,6 +98,12 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// A split that was said to have aborted and is not among `splits`.
+    pub(super) fn unknown_aborted(&self, splits: &[&str]) -> Option<&str> {
+        let mut aborted = self.aborted.iter().map(String::as_str);
+        aborted.find(|name| !splits.contains(name))
+    }
+
     /// As authz_policy asks for it.
     pub(super) fn described(&self) -> Described {
         let mut described = Described::default();

@@ -1,5 +1,6 @@
 //! `meshpack verify`: a user's own tests in a stock Envoy, without Rust.
 
+mod binary;
 mod chance;
 mod judge;
 mod report;
@@ -60,6 +61,10 @@ pub(crate) fn run(args: &Args, as_json: bool) -> anyhow::Result<Verdict> {
     let suites = read_all(args)?;
     let scenarios = suites.iter().flat_map(|(_, suite)| &suite.scenarios);
     modules::complain_of_skew(scenarios.flat_map(|scenario| scenario.setup.modules()));
+    binary::check(args.envoy_bin.as_deref(), &wanted_versions(args, &suites))?;
+    for path in [&args.junit, &args.html].into_iter().flatten() {
+        writable(path)?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -77,6 +82,22 @@ pub(crate) fn run(args: &Args, as_json: bool) -> anyhow::Result<Verdict> {
         write(path, &report::html::render(&report))?;
     }
     Ok(Verdict::clean_if(report.passed()))
+}
+
+/// The versions that somebody asked for, in files or on the command line.
+fn wanted_versions(args: &Args, suites: &[(PathBuf, Suite)]) -> Vec<EnvoyVersion> {
+    let all = suites.iter().flat_map(|(_, suite)| versions(args, suite));
+    all.flatten().collect()
+}
+
+/// Reports are tried before anything runs: not to find out after ten minutes.
+fn writable(path: &Path) -> anyhow::Result<()> {
+    fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map(drop)
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {

@@ -27,7 +27,8 @@ pub(super) fn judge(expect: &Expect, requests: &Requests<'_>, checks: &mut Vec<C
         }));
     }
     for name in &expect.absent_headers {
-        checks.push(absent(requests, "response header", name, |a| {
+        let there = |a: &Answer| a.result.is_ok();
+        checks.push(absent(requests, "response header", name, there, |a| {
             a.header(name)
         }));
     }
@@ -39,7 +40,10 @@ pub(super) fn judge(expect: &Expect, requests: &Requests<'_>, checks: &mut Vec<C
     }
     for name in &expect.absent_upstream_headers {
         let kind = "request header upstream";
-        checks.push(absent(requests, kind, name, |a| a.upstream_header(name)));
+        let there = |a: &Answer| !a.attempts.is_empty();
+        checks.push(absent(requests, kind, name, there, |a| {
+            a.upstream_header(name)
+        }));
     }
     if let Some(body) = &expect.body {
         checks.push(body_check(requests, body));
@@ -97,8 +101,17 @@ fn absent(
     requests: &Requests<'_>,
     kind: &str,
     name: &str,
+    there: impl Fn(&Answer) -> bool,
     get: impl Fn(&Answer) -> Option<String>,
 ) -> Check {
+    // Without an answer, or an attempt upstream, there is nothing to lack a header.
+    if !requests.seen.answers.iter().any(there) {
+        let seen = match kind {
+            "response header" => "no answer at all",
+            _ => "no request reached an upstream",
+        };
+        return Check::new(format!("{kind} {name}"), false, "not there", seen);
+    }
     requests.each(format!("{kind} {name}"), "not there", |answer| {
         match get(answer) {
             Some(value) => (format!("{:?}", shortened(&value)), false),

@@ -65,12 +65,21 @@ impl Snapshot {
         let (Series::Stat(wanted) | Series::Labelled { name: wanted, .. }) = series;
         let wanted = wanted.strip_prefix(PLUGIN_PREFIX).unwrap_or(wanted);
         let start: String = wanted.chars().take(12).collect();
-        let names: Vec<&str> = match series {
-            Series::Stat(_) => self.stats.keys().map(String::as_str).collect(),
-            Series::Labelled { .. } => self.prometheus.iter().map(|s| s.name.as_str()).collect(),
+        let names: Vec<String> = match series {
+            Series::Stat(_) => self.stats.keys().cloned().collect(),
+            // A plugin's counters by their stats, whose labels can be read, and not by what
+            // Prometheus makes of such a name.
+            Series::Labelled { .. } => {
+                let of_plugins = self.stats.keys().filter_map(|stat| readable(stat));
+                let of_envoy = self.prometheus.iter().map(|sample| sample.name.clone());
+                let of_envoy = of_envoy.filter(|name| !name.starts_with(wanted));
+                of_plugins.chain(of_envoy).collect()
+            }
         };
-        let similar = names.into_iter().filter(|name| name.contains(&start));
-        let mut similar: Vec<String> = similar.map(str::to_owned).collect();
+        let mut similar: Vec<String> = names
+            .into_iter()
+            .filter(|name| name.contains(&start))
+            .collect();
         similar.sort_unstable();
         similar.dedup();
         similar.truncate(8);
@@ -80,6 +89,36 @@ impl Snapshot {
 
 fn sum(values: impl Iterator<Item = f64>) -> Option<f64> {
     values.fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
+}
+
+/// A plugin's stat as a person writes the series: `name{label="value"}`.
+fn readable(stat: &str) -> Option<String> {
+    let rest = stat.strip_prefix(PLUGIN_PREFIX)?;
+    let Some((head, _)) = rest.split_once("=.=") else {
+        return Some(rest.to_owned());
+    };
+    // Name and first label stand together; our metrics end in a unit or in `_total`, which
+    // no label begins with, so the longest known end parts them.
+    let ends = [
+        "_total",
+        "_milliseconds",
+        "_bytes",
+        "_weight",
+        "_aborted",
+        "_latch",
+        "_balance",
+    ];
+    let end = ends
+        .iter()
+        .filter_map(|end| Some(head.find(end)? + end.len()))
+        .max()?;
+    let (name, _) = rest.split_at_checked(end)?;
+    let labels = labels_of(stat, name)?;
+    let labels: Vec<String> = labels
+        .iter()
+        .map(|(label, value)| format!("{label}={value:?}"))
+        .collect();
+    Some(format!("{name}{{{}}}", labels.join(", ")))
 }
 
 /// The labels written into the name of a plugin's stat, if it is of metric `name`:
@@ -184,6 +223,20 @@ mod tests {
         assert_eq!(
             snapshot().value(&labelled("m_total_more", &[])),
             Some(100.0)
+        );
+    }
+
+    #[test]
+    fn a_mistyped_label_finds_series_that_can_be_read() {
+        let wrong = labelled("m_total", &[("arms", "v1")]);
+        assert_eq!(
+            snapshot().similar(&wrong),
+            [
+                "m_total_more",
+                "m_total{arm=\"v.2\", reason=\"random\"}",
+                "m_total{arm=\"v1\", reason=\"random\"}",
+                "m_total{arm=\"v1\", reason=\"sticky\"}",
+            ]
         );
     }
 

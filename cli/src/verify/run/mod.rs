@@ -1,6 +1,7 @@
 //! Running a scenario.
 
 mod access;
+mod hops;
 pub(crate) mod metrics;
 mod progress;
 pub(crate) mod seen;

@@ -7,13 +7,13 @@ use std::path::Path;
 use meshpack_harness::config::literal;
 use meshpack_harness::envoy::EnvoyBuilder;
 use meshpack_harness::{
-    Behavior, Certificates, Client, Cluster, Envoy, Identity, Listener, ServerTls, StartError,
-    Upstream, WasmFilter,
+    Behavior, Certificates, Client, Cluster, Envoy, Identity, Listener, Port, ServerTls,
+    StartError, Upstream, WasmFilter,
 };
 use meshpack_sdk::metrics::label;
 use serde_json::{Value, json};
 
-use super::access;
+use super::{access, hops};
 use crate::verify::suite::Scenario;
 use crate::verify::suite::expect::Series;
 use crate::verify::suite::setup::{Config, Filter};
@@ -37,6 +37,8 @@ pub(crate) struct Stage {
     listener: String,
     certificates: Option<Certificates>,
     identities: BTreeMap<String, Identity>,
+    /// Holds the ports of listeners that the bootstrap's own clusters call.
+    _hops: Vec<Port>,
 }
 
 /// A scenario that could not be started.
@@ -84,8 +86,13 @@ impl Stage {
             upstreams.push(server.map_err(StageError::refused)?);
         }
         let (certificates, identities) = identities(scenario)?;
+        let mut hops = Vec::new();
         let builder = match &scenario.setup.config {
-            Config::Bootstrap { file, .. } => from_bootstrap(file, &upstreams)?,
+            Config::Bootstrap { file, .. } => {
+                let (builder, ports) = from_bootstrap(file, &upstreams)?;
+                hops = ports;
+                builder
+            }
             Config::Made {
                 filters,
                 routes,
@@ -123,6 +130,7 @@ impl Stage {
             listener,
             certificates,
             identities,
+            _hops: hops,
         };
         for upstream in &scenario.setup.upstreams {
             let changed = stage.change(&upstream.name, &upstream.conduct).await;
@@ -258,12 +266,17 @@ fn listener(
     }
 }
 
-fn from_bootstrap(file: &Path, upstreams: &[Upstream]) -> Result<EnvoyBuilder, StageError> {
+fn from_bootstrap(
+    file: &Path,
+    upstreams: &[Upstream],
+) -> Result<(EnvoyBuilder, Vec<Port>), StageError> {
     let refused = |reason: String| StageError::Refused(format!("{}: {reason}", file.display()));
     let text = fs::read_to_string(file).map_err(|error| refused(error.to_string()))?;
     let builder = Envoy::from_bootstrap(&text).map_err(|error| refused(error.to_string()))?;
     let mut missing = Vec::new();
+    let mut hops = Ok(Vec::new());
     let builder = builder.edit(|bootstrap| {
+        hops = hops::join(bootstrap);
         for upstream in upstreams {
             if !literal::set_endpoints(bootstrap, upstream.name(), &[upstream.address()]) {
                 missing.push(upstream.name());
@@ -271,8 +284,15 @@ fn from_bootstrap(file: &Path, upstreams: &[Upstream]) -> Result<EnvoyBuilder, S
         }
         access::add_to(bootstrap);
     });
+    let hops = hops.map_err(|error| refused(error.to_string()))?;
+    // Those of a chain know each other by their ports.
+    let builder = if hops.is_empty() {
+        builder
+    } else {
+        builder.keep_ports()
+    };
     if missing.is_empty() {
-        Ok(builder)
+        Ok((builder, hops))
     } else {
         Err(refused(format!(
             "there is no cluster for upstream {}; call each upstream as the cluster it stands for",

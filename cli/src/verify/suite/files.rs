@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use meshpack_harness::FailurePolicy;
 use meshpack_sdk::config::{Node, Value};
 
 use crate::modules;
-use crate::yaml;
+use crate::yaml::{self, Place};
 
 /// Where named files are looked for.
 #[derive(Clone, Debug)]
@@ -56,9 +57,9 @@ impl Files {
         }
     }
 
-    /// The plugin configuration in a file: the `pluginConfig` of the first
-    /// WasmPlugin or TrafficExtension in it, or the document itself.
-    pub(crate) fn plugin_config(&self, value: &Value<'_>) -> Option<Node> {
+    /// The plugin in a file: a WasmPlugin or TrafficExtension, or a configuration as it is.
+    /// Of several resources `wanted` names one.
+    pub(crate) fn plugin(&self, value: &Value<'_>, wanted: Option<&str>) -> Option<Deployed> {
         let path = self.existing(value)?;
         let text = match yaml::read(&path.to_string_lossy()) {
             Ok(text) => text,
@@ -68,33 +69,81 @@ impl Files {
             Ok(documents) => documents,
             Err(error) => return value.problem(format!("{}:{error}", path.display())),
         };
-        let carried = documents.iter().find_map(|document| {
-            let root = document.root();
-            match root.get("kind")?.text()? {
-                "WasmPlugin" => root.at(&["spec", "pluginConfig"]),
-                "TrafficExtension" => root.at(&["spec", "wasm", "pluginConfig"]),
-                _ => None,
+        let mut deployed: Vec<Deployed> = documents
+            .iter()
+            .filter_map(|document| Deployed::of_resource(document.root()))
+            .collect();
+        let names: Vec<String> = deployed.iter().map(|d| d.name.clone()).collect();
+        deployed.retain(|deployed| wanted.is_none_or(|wanted| deployed.name == wanted));
+        let plain = documents
+            .first()
+            .filter(|document| names.is_empty() && document.root().get("kind").is_none());
+        let found = match (deployed.len(), plain, wanted) {
+            (1, _, _) => deployed.pop()?,
+            (0, Some(document), None) => Deployed {
+                name: String::new(),
+                config: document.root().node().clone(),
+                failure_policy: None,
+            },
+            (0, _, Some(wanted)) => {
+                return value.problem(format!(
+                    "{} holds no plugin {wanted:?}; it has {names:?}",
+                    path.display()
+                ));
             }
-        });
-        let node = match (carried, documents.first()) {
-            (Some(config), _) => config.node(),
-            (None, Some(document)) if document.root().get("kind").is_none() => {
-                document.root().node()
-            }
-            _ => {
+            (0, _, None) => {
                 return value.problem(format!(
                     "{} holds no plugin configuration: name a configuration, a WasmPlugin or a TrafficExtension",
                     path.display()
                 ));
             }
+            _ => {
+                return value.problem(format!(
+                    "{} holds several plugins: add `resource` with the name of one of {}",
+                    path.display(),
+                    names.join(", ")
+                ));
+            }
         };
-        match node {
-            Node::Object(_) => Some(node.clone()),
+        match &found.config {
+            Node::Object(_) => Some(found),
             other => value.problem(format!(
                 "{} is {}, not an object",
                 path.display(),
                 other.kind()
             )),
         }
+    }
+}
+
+/// A plugin as a resource deploys it.
+#[derive(Debug, Clone)]
+pub(crate) struct Deployed {
+    /// Of the resource; empty without one.
+    name: String,
+    pub(crate) config: Node,
+    /// What the resource says about failing; none without a resource.
+    pub(crate) failure_policy: Option<FailurePolicy>,
+}
+
+impl Deployed {
+    fn of_resource(root: Place<'_>) -> Option<Self> {
+        let plugin = match root.get("kind")?.text()? {
+            "WasmPlugin" => root.get("spec"),
+            "TrafficExtension" => root.at(&["spec", "wasm"]),
+            _ => None,
+        }?;
+        let failure_policy = match plugin.get("failStrategy").and_then(Place::text) {
+            Some("FAIL_OPEN") => FailurePolicy::FailOpen,
+            Some("FAIL_RELOAD") => FailurePolicy::FailReload,
+            _ => FailurePolicy::FailClosed,
+        };
+        let name = root.at(&["metadata", "name"]).and_then(Place::text);
+        let config = plugin.get("pluginConfig");
+        Some(Self {
+            name: name.unwrap_or_default().to_owned(),
+            config: config.map_or_else(|| Node::Object(Vec::new()), |config| config.node().clone()),
+            failure_policy: Some(failure_policy),
+        })
     }
 }

@@ -167,6 +167,14 @@ impl Parts {
                         "has nothing to test: give plugins or a bootstrap, here or at the top of the file",
                     );
                 }
+                if self.routes.is_none()
+                    && let Some(arm) =
+                        lost_arm(self.filters.as_deref().unwrap_or_default(), &upstreams)
+                {
+                    return value.problem(format!(
+                        "arm {arm} of a split has no upstream, so its requests would go to the first one: add it to upstreams, or give routes"
+                    ));
+                }
                 Config::Made {
                     filters: self.filters.unwrap_or_default(),
                     routes: self.routes.unwrap_or_else(|| default_routes(&upstreams)),
@@ -215,20 +223,29 @@ impl Filter {
             v.object()?.ignore_unknown();
             plugin_config(&v, known, v.node())
         });
+        let resource = fields
+            .get("resource")
+            .map(|v| v.non_empty_string().map(str::to_owned));
+        let resource = optional(resource)?;
+        let mut deployed_policy = None;
         let from_file = fields.get("configFile").map(|v| {
-            let config = files.plugin_config(&v)?;
-            plugin_config(&v, known, &config)
+            let deployed = files.plugin(&v, resource.as_deref())?;
+            deployed_policy = deployed.failure_policy;
+            plugin_config(&v, known, &deployed.config)
         });
-        let failure_policy =
-            fields
-                .get("failurePolicy")
-                .map_or(Some(FailurePolicy::FailClosed), |v| {
-                    v.one_of(&[
-                        ("FAIL_CLOSED", FailurePolicy::FailClosed),
-                        ("FAIL_OPEN", FailurePolicy::FailOpen),
-                        ("FAIL_RELOAD", FailurePolicy::FailReload),
-                    ])
-                });
+        if resource.is_some() && from_file.is_none() {
+            return value
+                .problem("has resource, the name of one in configFile, without configFile");
+        }
+        // What is deployed is what is tested.
+        let unless_given = deployed_policy.unwrap_or(FailurePolicy::FailClosed);
+        let failure_policy = fields.get("failurePolicy").map_or(Some(unless_given), |v| {
+            v.one_of(&[
+                ("FAIL_CLOSED", FailurePolicy::FailClosed),
+                ("FAIL_OPEN", FailurePolicy::FailOpen),
+                ("FAIL_RELOAD", FailurePolicy::FailReload),
+            ])
+        });
         let config = match (inline, from_file) {
             (Some(_), Some(_)) => {
                 return value.problem("has config and configFile: keep one");
@@ -321,6 +338,36 @@ fn retry_policy(value: &Value<'_>) -> Option<serde_json::Value> {
         policy["per_try_timeout"] = json!(per_try?);
     }
     Some(policy)
+}
+
+/// An arm of a split that the default routes lead nowhere. Those of rules, ramps and the
+/// like are among a split's arms.
+fn lost_arm(filters: &[Filter], upstreams: &[Upstream]) -> Option<String> {
+    let configs = filters.iter().filter_map(|filter| match filter {
+        Filter::Plugin(plugin) => {
+            let config: serde_json::Value = serde_json::from_str(plugin.config.as_ref()?).ok()?;
+            match Pack::of_name(&plugin.name)? {
+                Pack::CanarySplit => Some(config),
+                Pack::Meshpack => config.get("canary").cloned(),
+                _ => None,
+            }
+        }
+        Filter::Envoy(_) => None,
+    });
+    // Who steers by a header of one's own has routes of one's own.
+    let steered = configs.filter(|config| {
+        let header = config.get("header").and_then(serde_json::Value::as_str);
+        header.is_none_or(|header| header.eq_ignore_ascii_case(STEERING_HEADER))
+    });
+    let list = |value: &serde_json::Value, key: &str| {
+        let items = value.get(key).and_then(serde_json::Value::as_array);
+        items.cloned().unwrap_or_default()
+    };
+    steered
+        .flat_map(|config| list(&config, "splits"))
+        .flat_map(|split| list(&split, "arms"))
+        .filter_map(|arm| arm.get("value")?.as_str().map(str::to_owned))
+        .find(|arm| !upstreams.iter().any(|upstream| upstream.name == *arm))
 }
 
 /// To the upstream that the steering header names, and else to the first.
