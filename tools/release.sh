@@ -56,7 +56,7 @@ stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 
 say "licences and bills of materials"
-python3 tools/release/notices.py "$target" "$stage/THIRD-PARTY-LICENSES.txt"
+python3 tools/release/notices.py "$stage/THIRD-PARTY-LICENSES.txt"
 python3 tools/release/sbom.py command "$target" "$out/meshpack-$version-linux-$machine.cdx.json"
 python3 tools/release/sbom.py modules "$out/meshpack-modules-$version.cdx.json" \
     "${files[@]}"
@@ -85,6 +85,8 @@ cp LICENSE "$stage/THIRD-PARTY-LICENSES.txt" "$out"
 manifests=$stage/manifests
 mkdir "$manifests"
 cp -r istio-manifests envoy-gateway-manifests consul-manifests "$manifests"
+# The manifests in git name nobody's registry.
+find "$manifests" -type f -exec sed -i 's#registry\.example\.com/meshpack#ghcr.io/meshpack#g' {} +
 "$command" bundle --modules dist --tag "$version" --output "$out/images" --pin "$manifests" > /dev/null
 python3 tools/release/archive.py "$manifests" "$out/meshpack-manifests-$version.tar.gz" "meshpack-manifests-$version"
 if [ -z "$needed" ]; then

@@ -229,11 +229,12 @@ async fn the_manifests_of_a_release_are_pinned_again_as_the_page_says() {
         let overlay = fs::read_to_string(machine.path().join(overlay)).unwrap();
         let pinned = format!("oci://{address}/meshpack/telemetry@sha256:");
         assert!(overlay.contains(&pinned), "{overlay}");
-        // What was not pushed again has the digests of the release, and no zeros.
+        // What was not pushed again has the images of the release, and no zeros.
         let staging = "istio-manifests/overlays/staging/telemetry/kustomization.yaml";
         let staging = fs::read_to_string(machine.path().join(staging)).unwrap();
         assert!(
-            staging.contains("@sha256:") && !staging.contains(&"0".repeat(64)),
+            staging.contains("ghcr.io/meshpack/telemetry@sha256:")
+                && !staging.contains(&"0".repeat(64)),
             "{staging}"
         );
     })

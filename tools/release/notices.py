@@ -1,7 +1,7 @@
 """Writes the notices that come with what ships: every crate compiled in, with the licence
 texts from its own sources, and the libraries that the compiler adds.
 
-usage: notices.py TARGET OUTPUT
+usage: notices.py OUTPUT
 """
 
 import sys
@@ -10,6 +10,8 @@ from pathlib import Path
 import dependencies
 
 ROOT = Path(__file__).resolve().parents[2]
+# One file for all: some crates are for one architecture alone.
+TARGETS = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"]
 LGPL = Path("/usr/share/common-licenses/LGPL-2.1")
 NAMES = ("licen", "copying", "copyright", "notice", "unlicense")
 
@@ -20,8 +22,8 @@ def texts(folder: Path) -> list[tuple[str, str]]:
     return [(p.name, p.read_text(errors="replace").strip()) for p in sorted(files)]
 
 
-def main(target: str, output: str) -> None:
-    command = dependencies.of_command(ROOT, target)
+def main(output: str) -> None:
+    command = [crate for target in TARGETS for crate in dependencies.of_command(ROOT, target)]
     modules = dependencies.of_modules(ROOT)
     inside = {crate.key for crate in modules}
     every = {crate.key: crate for crate in [*command, *modules] if crate.checksum}
