@@ -16,6 +16,7 @@ mod explain_filters;
 mod explain_in_envoy;
 mod installed;
 mod mesh_manifests;
+mod random_edits;
 mod registry;
 mod stats_tags;
 mod translate;
