@@ -12,7 +12,7 @@ use crate::istiod::DISCOVERY;
 use crate::network;
 use crate::node::{HOME, NODE, sh};
 use crate::pod::{Caller, PodSpec, Role};
-use crate::process::{Server, tail};
+use crate::process::{Server, log, tail};
 use crate::programs::Programs;
 use crate::registry::AUTHORITY;
 
@@ -84,6 +84,10 @@ impl Agent {
             asked.is_ok_and(|status| status == 200)
         };
         self.server.wait(ready).await
+    }
+
+    pub(crate) fn log_all(&self) -> String {
+        log(&self.name)
     }
 
     pub(crate) fn log(&self) -> String {
@@ -158,8 +162,6 @@ fn environment(spec: &PodSpec, stat_tags: &[String]) -> Vec<(&'static str, Strin
         "binaryPath": format!("{HOME}/bin/{}", crate::programs::ENVOY),
         "configPath": "etc/istio/proxy",
         "concurrency": 2,
-        // How long connections of a replaced listener may stay, with the policies they had.
-        "drainDuration": "1s",
         "extraStatTags": stat_tags,
     });
     vec![

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use meshpack_harness::Client;
+use meshpack_harness::{Client, Samples};
 use serde_json::{Value, json};
 
 use crate::kube::CONFIG;
@@ -20,6 +20,9 @@ pub(crate) const DISCOVERY: &str = "istiod.istio-system.svc:15012";
 
 /// Its plain port, for what only the node may ask.
 const HTTP: u16 = 8080;
+
+/// Where Prometheus scrapes it.
+const MONITORING: u16 = 15014;
 
 /// What stock Envoy lacks: filters that exist in Istio's own build only.
 const FOR_STOCK_ENVOY: [(&str, &str); 3] = [
@@ -50,6 +53,12 @@ impl Istiod {
         })
     }
 
+    /// One scrape of its metrics.
+    pub(crate) async fn metrics(&self) -> Result<Samples> {
+        let client = Client::http1(([127, 0, 0, 1], MONITORING).into());
+        Ok(Samples::parse(&client.get("/metrics").await?.text()))
+    }
+
     /// The resources that it knows, as Kubernetes has them.
     pub(crate) async fn resources(&self) -> Result<Vec<Value>> {
         let answer = self.client.get("/debug/configz").await?;
@@ -68,7 +77,7 @@ fn command(programs: &Programs, folder: &str) -> Command {
         .args(["--secureGRPCAddr", &format!("{NODE}:15012")])
         .args(["--httpAddr", &format!("127.0.0.1:{HTTP}")])
         .args(["--httpsAddr", "127.0.0.1:15017"])
-        .args(["--monitoringAddr", "127.0.0.1:15014"])
+        .args(["--monitoringAddr", &format!("127.0.0.1:{MONITORING}")])
         .args(["--ctrlz_port", "0"])
         .env("POD_NAMESPACE", "istio-system")
         .env("POD_NAME", "istiod")

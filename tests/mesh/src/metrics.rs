@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use meshpack_harness::Samples;
 use tokio::time::Instant;
 
+use crate::mesh::Mesh;
 use crate::pod::Pod;
 
 /// The agent's own port, which Istio's injector writes into `prometheus.io/port`.
@@ -49,5 +50,12 @@ impl Pod {
     pub async fn metric_now(&self, name: &str, labels: &[(&str, &str)]) -> Result<f64> {
         let samples = self.metrics().await.context("a scrape")?;
         Ok(samples.sum(name, labels))
+    }
+}
+
+impl Mesh {
+    /// One scrape of istiod.
+    pub async fn control_plane_metrics(&self) -> Result<Samples> {
+        self.istiod.metrics().await
     }
 }

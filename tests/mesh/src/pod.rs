@@ -163,11 +163,18 @@ impl Pod {
         self.agent.as_ref().map(Agent::log).unwrap_or_default()
     }
 
+    /// Everything that its agent and its proxy have said.
+    pub fn agent_log_all(&self) -> String {
+        self.agent.as_ref().map(Agent::log_all).unwrap_or_default()
+    }
+
     /// A caller in this pod, for one address.
     pub(crate) fn caller(&self, address: SocketAddr, authority: &str) -> Caller {
         Caller {
             inside: self.inside.clone(),
-            client: Client::http1(address).authority(authority),
+            client: Client::http1(address)
+                .authority(authority)
+                .connection_per_request(),
         }
     }
 
@@ -187,14 +194,6 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The same, with a connection for each request.
-    pub fn connection_per_request(self) -> Self {
-        Self {
-            client: self.client.connection_per_request(),
-            ..self
-        }
-    }
-
     /// Sends a request.
     pub async fn send(&self, request: Request) -> Result<Response> {
         let client = self.client.clone();

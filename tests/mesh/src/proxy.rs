@@ -1,6 +1,6 @@
 //! What a proxy has loaded, from its own configuration.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -36,7 +36,8 @@ pub struct Chain {
 #[derive(Clone, Debug)]
 pub struct Proxy {
     chains: Vec<Chain>,
-    modules: BTreeSet<String>,
+    /// What was loaded, with its configuration.
+    modules: BTreeMap<String, Value>,
     /// The names of plugins in whose place something else was loaded.
     pub replaced: BTreeSet<String>,
     ports: BTreeSet<u64>,
@@ -62,7 +63,7 @@ impl Proxy {
         let extensions = dump("ecds_filters").await.context("extensions")?;
         let mut proxy = Self {
             chains: Vec::new(),
-            modules: BTreeSet::new(),
+            modules: BTreeMap::new(),
             replaced: BTreeSet::new(),
             ports: BTreeSet::new(),
             warming: false,
@@ -86,7 +87,9 @@ impl Proxy {
                 .to_string()
                 .contains("filters.http.wasm.v3")
             {
-                proxy.modules.insert(name);
+                let text = &filter["typed_config"]["config"]["configuration"]["value"];
+                let config = serde_json::from_str(text.as_str().unwrap_or_default());
+                proxy.modules.insert(name, config.unwrap_or_default());
             } else {
                 proxy.replaced.insert(name);
             }
@@ -142,22 +145,30 @@ impl Proxy {
     /// The sides on which a plugin runs: it stands in the chain, and its module is there.
     pub fn runs(&self, namespace: &str, name: &str) -> BTreeSet<Side> {
         let wanted = format!("{namespace}.{name}");
-        if !self.modules.iter().any(|module| is_plugin(module, &wanted)) {
+        if !self.modules.keys().any(|module| is_plugin(module, &wanted)) {
             return BTreeSet::new();
         }
         let chains = self.chains_with(namespace, name);
         chains.map(|(chain, _)| chain.side).collect()
     }
 
-    /// Whether connections are open to what was replaced: they are served as before.
-    pub(crate) async fn is_draining(pod: &Pod) -> Result<bool> {
-        let stats = pod.ask(ADMIN, "/stats?filter=_draining$").await?.text();
-        let counts: Vec<&str> = stats
-            .lines()
-            .filter_map(|line| line.strip_prefix("listener_manager.")?.split(": ").last())
-            .collect();
-        ensure!(counts.len() == 2, "{stats}");
-        Ok(counts.iter().any(|count| *count != "0"))
+    /// Whether something else was loaded in the place of a plugin.
+    pub fn is_replaced(&self, namespace: &str, name: &str) -> bool {
+        let wanted = format!("{namespace}.{name}");
+        self.replaced.iter().any(|one| is_plugin(one, &wanted))
+    }
+
+    /// Whether a plugin that stands in a chain has this configuration, or something was
+    /// loaded in its place. A plugin that is created anew under its former name begins with
+    /// what it had, for as long as the former listener drains.
+    pub(crate) fn is_configured(&self, namespace: &str, name: &str, config: &Value) -> bool {
+        let wanted = format!("{namespace}.{name}");
+        self.chains_with(namespace, name).next().is_none()
+            || self.is_replaced(namespace, name)
+            || self
+                .modules
+                .iter()
+                .any(|(one, has)| is_plugin(one, &wanted) && equal(has, config))
     }
 
     /// The configuration of every plugin, as it was given.
@@ -190,5 +201,20 @@ fn managers(value: &Value, found: &mut Vec<Vec<String>>) {
         }
         Value::Array(values) => values.iter().for_each(|value| managers(value, found)),
         _ => {}
+    }
+}
+
+/// Whether two values are equal, 5 and 5.0 too.
+fn equal(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Object(a), Value::Object(b)) => {
+            let same = |(key, value)| b.get(key).is_some_and(|other| equal(value, other));
+            a.len() == b.len() && a.iter().all(same)
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b))
+        }
+        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
+        _ => one == other,
     }
 }

@@ -25,11 +25,49 @@ const NOWHERE: &str = "240.0.0.1";
 impl Mesh {
     /// `kubectl apply`, in force when it returns.
     pub async fn apply(&self, yaml: &str) -> Result<()> {
+        let applied = self.offer(yaml).await?;
+        self.configured(&applied).await
+    }
+
+    /// `kubectl apply` of what proxies will refuse: in front of them when it returns.
+    pub async fn apply_refused(&self, yaml: &str) -> Result<()> {
+        self.offer(yaml).await.map(drop)
+    }
+
+    async fn offer(&self, yaml: &str) -> Result<Vec<Value>> {
         let applied = self
             .kubectl_on(&["apply", "-f", "-", "-ojson"], yaml)
             .await?;
         self.known(&applied).await?;
-        self.settle().await
+        self.settle().await?;
+        Ok(applied)
+    }
+
+    /// Waits until every proxy that has a plugin has it with its configuration.
+    async fn configured(&self, applied: &[Value]) -> Result<()> {
+        for plugin in applied {
+            let config = match text(plugin, "/kind") {
+                "WasmPlugin" => &plugin["spec"]["pluginConfig"],
+                "TrafficExtension" => &plugin["spec"]["wasm"]["pluginConfig"],
+                _ => continue,
+            };
+            let namespace = text(plugin, "/metadata/namespace");
+            let name = text(plugin, "/metadata/name");
+            for pod in self.proxies() {
+                let deadline = Instant::now() + LIMIT;
+                while !Proxy::of(pod).await?.is_configured(namespace, name, config) {
+                    if Instant::now() > deadline {
+                        bail!(
+                            "{} has no {namespace}/{name}: {}",
+                            pod.name(),
+                            pod.agent_log()
+                        );
+                    }
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// `kubectl apply -k`, in force when it returns.
@@ -38,7 +76,19 @@ impl Mesh {
             .kubectl_on(&["apply", "-k", folder, "-ojson"], "")
             .await?;
         self.known(&applied).await?;
-        self.settle().await
+        self.settle().await?;
+        self.configured(&applied).await
+    }
+
+    /// Whether proxies keep connections to each other, as in production; they do not
+    /// otherwise, so that every request meets what is in force.
+    pub async fn keep_connections(&self, keep: bool) -> Result<()> {
+        let fresh = crate::shop::fresh().to_string();
+        if keep {
+            self.delete(&fresh).await
+        } else {
+            self.apply(&fresh).await
+        }
     }
 
     /// `kubectl delete -k`, in force when it returns.
@@ -83,7 +133,7 @@ impl Mesh {
         ];
         let delete = ["delete", &kinds.join(","), "-A", "--all"];
         self.kubernetes.get(&delete).await?;
-        self.settle().await
+        self.apply(&crate::shop::fresh().to_string()).await
     }
 
     /// Waits until every proxy has everything that istiod knows now.
@@ -97,20 +147,8 @@ impl Mesh {
         for pod in self.proxies() {
             wait_for(pod, port).await?;
         }
-        Ok(())
-    }
-
-    /// Waits until no proxy has a connection that is still served as before.
-    pub async fn drained(&self) -> Result<()> {
-        for pod in self.proxies() {
-            let deadline = Instant::now() + LIMIT;
-            while Proxy::is_draining(pod).await? {
-                if Instant::now() > deadline {
-                    bail!("{} does not end its old connections", pod.name());
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
+        // Workers take up a listener a moment after the proxy says that it is there.
+        tokio::time::sleep(Duration::from_millis(200)).await;
         Ok(())
     }
 

@@ -208,6 +208,20 @@ pub(crate) fn gateway() -> Value {
     })
 }
 
+/// A connection for each request between proxies: what was kept open to a listener that is
+/// replaced would be served as before for as long as the listener drains.
+pub(crate) fn fresh() -> Value {
+    json!({
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "DestinationRule",
+        "metadata": {"name": "fresh", "namespace": "istio-system"},
+        "spec": {
+            "host": "*.local",
+            "trafficPolicy": {"connectionPool": {"http": {"maxRequestsPerConnection": 1}}},
+        },
+    })
+}
+
 /// Everything that a person would have applied before a filter.
 pub(crate) fn resources() -> Vec<Value> {
     let accounts = PODS.iter().map(|pod| {
@@ -222,6 +236,6 @@ pub(crate) fn resources() -> Vec<Value> {
     accounts
         .chain(pods)
         .chain(services)
-        .chain([gateway()])
+        .chain([gateway(), fresh()])
         .collect()
 }

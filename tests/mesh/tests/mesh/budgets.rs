@@ -45,7 +45,6 @@ pub(crate) async fn an_outage_is_not_multiplied(cluster: &Cluster) -> Result<()>
         mesh.pod(name)?.app().set(Behavior::status(503));
     }
     mesh.apply(&routes).await?;
-    mesh.drained().await?;
     let (native, _) = outage(mesh, "cart").await?;
     ensure!(
         native == 2.0 * REQUESTS as f64,
@@ -53,7 +52,6 @@ pub(crate) async fn an_outage_is_not_multiplied(cluster: &Cluster) -> Result<()>
     );
 
     mesh.apply_folder(&folder).await?;
-    mesh.drained().await?;
     let (retries, seconds) = outage(mesh, "cart").await?;
     ensure!(retries > 0.1 * REQUESTS as f64, "only {retries} retries");
     let bound = (0.2 * REQUESTS as f64).max(floor(seconds));

@@ -52,7 +52,6 @@ fn copy_for(namespace: &str) -> Result<String> {
 pub(crate) async fn users_stay_in_their_version(cluster: &Cluster) -> Result<()> {
     let mesh = cluster.mesh().await?;
     mesh.apply_folder(&folder()).await?;
-    mesh.drained().await?;
     let pod = mesh.pod("cart")?;
     let cart = mesh.caller("cart", "payments.shop")?;
     let labels = |arm| [("split", "payments"), ("arm", arm), ("reason", "sticky")];
@@ -89,7 +88,6 @@ async fn elsewhere(mesh: &Mesh, expected: &BTreeMap<usize, String>) -> Result<()
     );
     let copy = copy_for("web")?;
     mesh.apply(&copy).await?;
-    mesh.drained().await?;
     ensure!(
         ask(&frontend).await? == *expected,
         "users differ by namespace"
@@ -100,7 +98,6 @@ async fn elsewhere(mesh: &Mesh, expected: &BTreeMap<usize, String>) -> Result<()
 pub(crate) async fn a_failing_version_is_switched_off(cluster: &Cluster) -> Result<()> {
     let mesh = cluster.mesh().await?;
     mesh.apply_folder(&folder()).await?;
-    mesh.drained().await?;
     // Not the caller of the other scenarios: the latch outlives the plugin.
     let pod = mesh.pod("orders")?;
     let caller = mesh.caller("orders", "payments.shop")?;

@@ -27,7 +27,6 @@ async fn expect(caller: &Caller, what: &str, request: Request, status: u16) -> R
 pub(crate) async fn a_workload_knows_its_callers(cluster: &Cluster) -> Result<()> {
     let mesh = cluster.mesh().await?;
     mesh.apply_folder(&folder("authz-policy")).await?;
-    mesh.drained().await?;
     let cart = mesh.caller("cart", "orders.shop")?;
     let frontend = mesh.caller("frontend", "orders.shop")?;
     let pod = mesh.pod("orders")?;
@@ -66,7 +65,6 @@ pub(crate) async fn the_entrance_knows_its_users(cluster: &Cluster) -> Result<()
     let issuer = tokens::authentication("istio-system", &json!({"istio": "ingressgateway"}));
     mesh.apply(&issuer).await?;
     mesh.apply_folder(&folder("meshpack")).await?;
-    mesh.drained().await?;
     let visitor = mesh.visitor("payments.example.com")?;
     let get = |path: &str, claims: Option<Value>| {
         let request = Request::get(path);

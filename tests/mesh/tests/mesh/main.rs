@@ -8,9 +8,12 @@ mod decisions;
 mod guarded;
 mod identity;
 mod lifetime;
+mod load;
 mod loading;
 mod measured;
 mod random;
+mod refused;
+mod rollout;
 mod translated;
 
 use std::io::Write;
@@ -49,6 +52,10 @@ const SCENARIOS: &[(&str, Scenario)] = scenarios![
     guarded::the_entrance_knows_its_users,
     budgets::an_outage_is_not_multiplied,
     measured::metrics_have_labels_and_failures_are_logged,
+    rollout::callers_notice_nothing,
+    rollout::a_guard_is_attached_in_two_steps,
+    refused::an_image_that_is_not_there,
+    refused::a_configuration_that_the_filter_refuses,
     lifetime::a_killed_run_leaves_nothing,
 ];
 

@@ -12,7 +12,6 @@ pub(crate) async fn metrics_have_labels_and_failures_are_logged(cluster: &Cluste
     let folder = Manifest::root().join("istio-manifests/telemetry");
     let folder = folder.to_string_lossy();
     mesh.apply_folder(&folder).await?;
-    mesh.drained().await?;
     let pod = mesh.pod("shop")?;
     let caller = mesh.caller("frontend", "shop.default")?;
     let post = |index: usize| {
