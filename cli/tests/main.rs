@@ -24,6 +24,7 @@ mod translate_attachment;
 mod translate_docs;
 mod translate_losses;
 mod translate_places;
+mod translate_places_drawn;
 mod translate_routes;
 mod translate_silence;
 mod translate_systems;

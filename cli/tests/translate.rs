@@ -289,7 +289,7 @@ fn unusable_input_makes_the_exit_code_2() {
         ("a: [\n", "in.yaml:2:1: is not valid YAML"),
         (
             "kind: Pod\napiVersion: v1\n",
-            "nothing here can be translated",
+            "stays in the cluster as it is",
         ),
         ("Kind = service splitter\n", "consul config read"),
         ("- 1\n", "nothing here can be translated"),

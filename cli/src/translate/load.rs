@@ -61,6 +61,9 @@ pub(super) fn resources<'a>(
     if found.is_empty() {
         let (lost, _) = ledger.snapshot();
         let reasons: Vec<String> = lost.iter().map(ToString::to_string).collect();
+        if reasons.is_empty() {
+            bail!("nothing here is to be translated: all of it stays in the cluster as it is");
+        }
         bail!("nothing here can be translated\n{}", reasons.join("\n"));
     }
     Ok(found)

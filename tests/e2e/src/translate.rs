@@ -115,7 +115,7 @@ impl Callers {
 }
 
 /// Puts certificates where a translated listener wants them.
-fn with_certificates(
+pub fn with_certificates(
     builder: EnvoyBuilder,
     certificates: &Certificates,
     workload: &Identity,

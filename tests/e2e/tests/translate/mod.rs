@@ -4,6 +4,7 @@ mod app_mesh;
 mod attempts;
 mod cilium;
 mod consul;
+mod examples;
 mod gateway_api;
 mod istio_canary;
 mod istio_policies;

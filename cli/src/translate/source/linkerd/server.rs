@@ -234,7 +234,10 @@ fn guard(server: &Resource<'_>, routes: &[Route], grants: &[Grant<'_>]) -> Optio
     );
     let selector = spec.get("podSelector").map(|field| selector(&field));
     let selector = match selector {
-        Some(None) => return None,
+        Some(None) => {
+            spec.take();
+            return None;
+        }
         Some(found) => found,
         None => None,
     };

@@ -140,7 +140,9 @@ fn outbound_telemetry(mesh: &Mesh, ledger: &Ledger) -> Option<Plugin> {
         .telemetry
         .iter()
         .partition(|one| one.scope.namespace == mesh.layout.root && one.scope.selector.is_none());
-    let first = others.first().map(|one| &one.scope);
+    // Of several, one for a whole namespace says most.
+    let whole = others.iter().find(|one| one.scope.selector.is_none());
+    let first = whole.or(others.first()).map(|one| &one.scope);
     for one in &others {
         let same = first.is_some_and(|first| {
             first.namespace == one.scope.namespace && first.selector == one.scope.selector
@@ -157,6 +159,9 @@ fn outbound_telemetry(mesh: &Mesh, ledger: &Ledger) -> Option<Plugin> {
                 "is for other workloads than the first Telemetry here, and one listener for calls serves all: translate them apart",
             );
         }
+    }
+    for one in &acting {
+        ledger.carry(&one.spot, "listener outbound");
     }
     (!acting.is_empty()).then(|| Plugin::new(Filter::Telemetry, telemetry::config(&acting)))
 }
@@ -219,7 +224,9 @@ fn report_doubts(guard: &Guard, mesh: &Mesh, ledger: &Ledger) {
                 .is_some_and(|(key, _)| key != "selector")
         };
         // Pods of a Gateway that is named, and those of a selector that says nothing of it.
-        let apart = targets(one) != targets(two) || other.except.contains(one);
+        let apart = targets(one) != targets(two)
+            || other.except.contains(one)
+            || guard.except.contains(two);
         if !told
             && !apart
             && mesh.layout.may_meet(one, two)
