@@ -276,6 +276,21 @@ fn what_works_on_beside_the_plugins_is_no_loss() {
     ];
     let ran = translate(&resources, &["--gateway", "none"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("4 as they are"), "{}", ran.err);
+    // Routes of connections are Istio's, and the gateways that plugins are for.
+    let connections = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": "db", "namespace": "library"},
+        "spec": {"hosts": ["db"], "tcp": [{"route": [{"destination": {"host": "db"}}]}]},
+    });
+    let gateways = [
+        resources[0].clone(),
+        connections,
+        of("networking.istio.io/v1", "Gateway"),
+        of("gateway.networking.k8s.io/v1", "Gateway"),
+    ];
+    let ran = translate(&gateways, &["--gateway", "none"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("3 as they are"), "{}", ran.err);
     // What Linkerd does by an annotation, nobody does any more.
     let mut instructed = resources.clone();
     instructed[1]["metadata"]["annotations"] = json!({"retry.linkerd.io/http": "5xx"});

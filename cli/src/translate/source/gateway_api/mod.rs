@@ -10,6 +10,7 @@ use crate::translate::ledger::Field;
 use crate::translate::model::Mesh;
 use crate::translate::model::attachment::{GATEWAY_NAME, GatewayPods};
 use crate::translate::model::traffic::{Backend, Budget, Retry, Rule};
+use crate::translate::options::Target;
 
 pub(super) fn read(resources: &[&Resource<'_>], cx: &Context<'_>, mesh: &mut Mesh) {
     // Of equally particular routes the oldest decides, then the first by name.
@@ -30,7 +31,13 @@ pub(super) fn read(resources: &[&Resource<'_>], cx: &Context<'_>, mesh: &mut Mes
                     http_route::add(mesh, routes);
                 }
             }
-            "Gateway" => read_gateway(resource, mesh),
+            "Gateway" => {
+                if cx.options.to == Target::Wasmplugin {
+                    let name = format!("{}/{}", resource.namespace, resource.name);
+                    cx.ledger.stays(format!("Gateway {name}"));
+                }
+                read_gateway(resource, mesh);
+            }
             _ => read_policy(resource, mesh),
         }
     }

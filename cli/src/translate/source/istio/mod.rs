@@ -11,6 +11,7 @@ use crate::translate::ledger::Field;
 use crate::translate::model::Mesh;
 use crate::translate::model::attachment::{GatewayPods, NamedGateway};
 use crate::translate::model::traffic::RetryPolicy;
+use crate::translate::options::Target;
 
 pub(super) fn read(resources: &[&Resource<'_>], cx: &Context<'_>, mesh: &mut Mesh) {
     let of = |kind: &str| -> Vec<&Resource<'_>> {
@@ -29,6 +30,10 @@ pub(super) fn read(resources: &[&Resource<'_>], cx: &Context<'_>, mesh: &mut Mes
     }
     mesh.spend_budgets(&RetryPolicy::istio_default());
     for resource in of("Gateway") {
+        if cx.options.to == Target::Wasmplugin {
+            let name = format!("{}/{}", resource.namespace, resource.name);
+            cx.ledger.stays(format!("Gateway {name}"));
+        }
         if let Some(pods) = read_gateway(resource) {
             mesh.layout.named.push(NamedGateway {
                 namespace: resource.namespace.clone(),

@@ -47,6 +47,13 @@ pub(super) fn read(resource: &Resource<'_>, cx: &Context<'_>) -> Option<Routes> 
     let rules: Vec<Rule> = routes
         .map(|(group, route)| read_rule(group, route, &resource.namespace, cx))
         .collect();
+    let connections = spec.get("tcp").is_some() || spec.get("tls").is_some();
+    if rules.is_empty() && connections && cx.options.to == Target::Wasmplugin {
+        spec.take();
+        let name = format!("{}/{}", resource.namespace, resource.name);
+        cx.ledger.stays(format!("VirtualService {name}"));
+        return None;
+    }
     if rules.is_empty() {
         spec.lost("has no http routes, and the filters work on HTTP alone");
         return None;
