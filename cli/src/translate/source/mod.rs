@@ -1,18 +1,20 @@
 //! From the resources of a mesh to the model. One module per system.
 
 mod app_mesh;
+mod beside;
 mod cilium;
 mod consul;
 pub(super) mod gateway_api;
 mod istio;
 mod linkerd;
+mod metadata;
 mod permission;
-
-use meshpack_sdk::config::Node;
 
 use super::ledger::{Field, Ledger};
 use super::model::Mesh;
 use super::options::{Options, Target};
+pub(super) use beside::{remedy, stays};
+use metadata::{as_written, kept_metadata, report_metadata};
 
 /// A resource and the system it belongs to.
 pub(super) struct Resource<'a> {
@@ -127,87 +129,6 @@ pub(super) const NAMED: [(&str, &str); 4] = [
     ("virtualRouterName", "VirtualRouter"),
 ];
 
-/// Groups whose resources go on working beside plugins: Kubernetes' own, and those of
-/// Istio and of the Gateway API that no plugin takes the place of.
-const STAYING_GROUPS: [&str; 9] = [
-    "",
-    "apps",
-    "batch",
-    "autoscaling",
-    "policy",
-    "rbac.authorization.k8s.io",
-    "networking.k8s.io",
-    "discovery.k8s.io",
-    "admissionregistration.k8s.io",
-];
-const STAYING: [(&str, &[&str]); 4] = [
-    (
-        "networking.istio.io",
-        &[
-            "ServiceEntry",
-            "WorkloadEntry",
-            "WorkloadGroup",
-            "Sidecar",
-            "EnvoyFilter",
-            "ProxyConfig",
-        ],
-    ),
-    (
-        "security.istio.io",
-        &["RequestAuthentication", "PeerAuthentication"],
-    ),
-    ("extensions.istio.io", &["WasmPlugin", "TrafficExtension"]),
-    (
-        "gateway.networking.k8s.io",
-        &[
-            "GatewayClass",
-            "ReferenceGrant",
-            "TCPRoute",
-            "TLSRoute",
-            "UDPRoute",
-            "BackendTLSPolicy",
-        ],
-    ),
-];
-
-/// Whether a resource stays beside what comes out, and works as before.
-pub(super) fn stays(group: &str, kind: &str) -> bool {
-    let capital = kind.starts_with(|c: char| c.is_ascii_uppercase());
-    (STAYING_GROUPS.contains(&group) && capital)
-        || STAYING
-            .iter()
-            .any(|(known, kinds)| *known == group && kinds.contains(&kind))
-}
-
-/// What to do about a resource that is not read.
-pub(super) fn remedy(group: &str, kind: &str) -> &'static str {
-    match (group, kind) {
-        ("flagger.app", _) => {
-            "is Flagger's, which goes on writing the weights that the filter now decides by: give the split its steps as `ramp` and its analysis as `abort` (docs/first-canary.md), take the VirtualService or HTTPRoute that Flagger writes, and delete the Canary before you apply what comes out"
-        }
-        ("argoproj.io", _) => {
-            "is Argo Rollouts', which goes on writing the weights that the filter now decides by: give the split its steps as `ramp` and its analysis as `abort` (docs/first-canary.md), and take trafficRouting out of the Rollout before you apply what comes out"
-        }
-        ("gateway.envoyproxy.io", "BackendTrafficPolicy") => {
-            "is Envoy Gateway's and stays with it, with its retries; a retry_budget beside it bounds them, in an EnvoyExtensionPolicy for the same route as envoy-gateway-manifests/ has them"
-        }
-        ("gateway.envoyproxy.io", _) => {
-            "is Envoy Gateway's and stays with it: envoy-gateway-manifests/ shows the filters there"
-        }
-        ("access.smi-spec.io", _) => {
-            "says by service accounts who may call, and nothing about other callers: write it as an AuthorizationPolicy with those principals"
-        }
-        ("specs.smi-spec.io", _) => "is not about HTTP, on which the filters work",
-        ("linkerd.io" | "policy.linkerd.io", _) => {
-            "is Linkerd's and has no counterpart among the filters: its HTTPRoute, ServiceProfile, Server and AuthorizationPolicy are read"
-        }
-        ("consul.hashicorp.com", _) | ("", "service-defaults" | "proxy-defaults" | "mesh") => {
-            "is Consul's and has no counterpart among the filters: service-splitter, -router, -resolver and -intentions are read"
-        }
-        _ => "is not among the kinds that can be translated",
-    }
-}
-
 /// Consul's custom resources by the names of its config entries.
 pub(super) fn entry_kind(kind: &str) -> String {
     match kind {
@@ -277,104 +198,6 @@ pub(super) fn read(resources: &[Resource<'_>], cx: &Context<'_>) -> Mesh {
     );
     mesh.make_names_unique();
     mesh
-}
-
-/// Domains of the annotations and labels by which people instruct a mesh.
-const INSTRUCTING: [&str; 5] = [
-    "istio.io",
-    "linkerd.io",
-    "hashicorp.com",
-    "k8s.aws",
-    "cilium.io",
-];
-/// Instructs nobody.
-const CREATED_BY: &str = "linkerd.io/created-by";
-
-/// What kubectl writes into annotations for itself.
-const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-
-/// Labels and annotations of a resource that is written again, for Istio.
-fn kept_metadata(resource: &Resource<'_>, cx: &Context<'_>) -> Vec<(String, Node)> {
-    if cx.options.to == Target::Envoy {
-        return Vec::new();
-    }
-    let Some(metadata) = resource.field.get("metadata") else {
-        return Vec::new();
-    };
-    let Node::Object(entries) = as_applied(metadata.node()) else {
-        return Vec::new();
-    };
-    let mut kept = entries;
-    kept.retain(|(key, _)| ["labels", "annotations"].contains(&key.as_str()));
-    kept
-}
-
-/// A resource as a person would apply it: without status, and without what the API
-/// server adds.
-fn as_written(resource: &Node) -> Node {
-    let Node::Object(entries) = resource else {
-        return resource.clone();
-    };
-    let kept = entries.iter().filter(|(key, _)| key != "status");
-    let kept = kept.map(|(key, value)| match key.as_str() {
-        "metadata" => (key.clone(), as_applied(value)),
-        _ => (key.clone(), value.clone()),
-    });
-    Node::Object(kept.collect())
-}
-
-fn as_applied(metadata: &Node) -> Node {
-    let Node::Object(entries) = metadata else {
-        return metadata.clone();
-    };
-    let mut kept = Vec::new();
-    for (key, value) in entries {
-        match (key.as_str(), value) {
-            ("name" | "namespace" | "labels", value) => kept.push((key.clone(), value.clone())),
-            ("annotations", Node::Object(annotations)) => {
-                let mut annotations = annotations.clone();
-                annotations.retain(|(name, _)| name != APPLIED);
-                if !annotations.is_empty() {
-                    kept.push((key.clone(), Node::Object(annotations)));
-                }
-            }
-            _ => {}
-        }
-    }
-    Node::Object(kept)
-}
-
-/// Metadata is between people and Kubernetes, but for what it tells a mesh.
-fn report_metadata(resource: &Resource<'_>, cx: &Context<'_>) {
-    let is_kept = cx.options.to == Target::Wasmplugin
-        && ["DestinationRule", "HTTPRoute", "VirtualService"].contains(&resource.kind.as_str());
-    for owner in resource
-        .field
-        .at(&["metadata", "ownerReferences"])
-        .map(|owners| owners.items())
-        .unwrap_or_default()
-    {
-        let controls = owner.get("controller").and_then(|value| value.boolean());
-        if controls == Some(true) {
-            let kind = owner.text_at("kind").unwrap_or_default();
-            let name = owner.text_at("name").unwrap_or_default();
-            owner.lost(format!("is written by the controller of the {kind} {name}, which would undo what comes out: let the filter do that work (weights, ramp and abort of canary_split) and delete the {kind} first, or leave this resource to it"));
-        }
-    }
-    for key in ["annotations", "labels"] {
-        let Some(entries) = resource.field.at(&["metadata", key]) else {
-            continue;
-        };
-        for (name, entry) in entries.unread() {
-            let domain = name.split_once('/').map_or("", |(domain, _)| domain);
-            let instructs = INSTRUCTING.iter().any(|known| domain.ends_with(known));
-            let kept = is_kept && domain.ends_with("istio.io");
-            if instructs && !kept && name != CREATED_BY {
-                entry.lost("tells the mesh something that what comes out does not");
-            }
-        }
-    }
-    resource.field.skip("metadata");
 }
 
 fn of<'r, 'a>(resources: &'r [Resource<'a>], system: System) -> Vec<&'r Resource<'a>> {
