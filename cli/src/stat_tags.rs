@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use meshpack_sdk::config::{Node, Number, read_node};
 use meshpack_sdk::metrics::label::extractor;
 use meshpack_sdk::record::{Labels, PANICS};
-use meshpack_telemetry::labels::{histogram_buckets, label_names};
+use meshpack_telemetry::config::{histogram_buckets, label_names};
 use serde_json::json;
 
 use crate::filters::Filter;

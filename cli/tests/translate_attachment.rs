@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use meshpack_authz_policy::config::Config;
-use meshpack_authz_policy::core::described::Described;
-use meshpack_authz_policy::core::engine::Verdict;
+use meshpack_authz_policy::policy::described::Described;
+use meshpack_authz_policy::policy::engine::Verdict;
 use meshpack_cli::yaml;
 use meshpack_sdk::HeaderMap;
 use meshpack_sdk::config::Node;

@@ -4,9 +4,9 @@
 use std::fs;
 
 use meshpack_authz_policy::config::Config;
-use meshpack_authz_policy::core::described::Described;
-use meshpack_authz_policy::core::engine::Verdict;
-use meshpack_authz_policy::core::request::Attribute;
+use meshpack_authz_policy::policy::described::Described;
+use meshpack_authz_policy::policy::engine::Verdict;
+use meshpack_authz_policy::policy::request::Attribute;
 use meshpack_cli::yaml;
 use meshpack_sdk::HeaderMap;
 use meshpack_sdk::config::Node;

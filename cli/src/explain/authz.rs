@@ -3,10 +3,10 @@
 use std::fmt;
 
 use anyhow::Context as _;
-use meshpack_authz_policy::core::engine::{Outcome, PolicySet, RuleRef, Verdict};
-use meshpack_authz_policy::core::explain::{self, RuleReport};
-use meshpack_authz_policy::core::model::Action;
-use meshpack_authz_policy::core::value::Tri;
+use meshpack_authz_policy::policy::engine::{Outcome, PolicySet, RuleRef, Verdict};
+use meshpack_authz_policy::policy::explain::{self, RuleReport};
+use meshpack_authz_policy::policy::model::Action;
+use meshpack_authz_policy::policy::value::Tri;
 use meshpack_sdk::HeaderMap;
 use serde_json::{Value, json};
 

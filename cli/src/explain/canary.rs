@@ -4,9 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use meshpack_canary_split::assign::Hash;
 use meshpack_canary_split::config::{Config, Split};
-use meshpack_canary_split::request::{Decision, Id, KeySource, MissingKey, Outside, Reason};
+use meshpack_canary_split::policy::assign::Hash;
+use meshpack_canary_split::policy::request::{
+    Decision, Id, KeySource, MissingKey, Outside, Reason,
+};
 use meshpack_sdk::HeaderMap;
 use meshpack_sdk::matching::RequestHead;
 use serde_json::{Value, json};

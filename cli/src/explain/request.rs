@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use meshpack_authz_policy::core::described::Described;
-use meshpack_authz_policy::core::request::Attribute;
+use meshpack_authz_policy::policy::described::Described;
+use meshpack_authz_policy::policy::request::Attribute;
 use meshpack_sdk::config::{Node, Value, read_node};
 use meshpack_sdk::metadata::encode;
 

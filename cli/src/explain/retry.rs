@@ -4,7 +4,7 @@ use std::fmt;
 
 use anyhow::Context as _;
 use meshpack_retry_budget::config::{Budget, Config, Key, Mode, Trust, WhenExhausted};
-use meshpack_retry_budget::core::{Account, MemoryStore, Terms};
+use meshpack_retry_budget::policy::{Account, MemoryStore, Terms};
 use meshpack_retry_budget::{is_retry, router_headers};
 use meshpack_sdk::HeaderMap;
 use meshpack_sdk::matching::{MatchIndex, RequestHead};

@@ -2,17 +2,17 @@
 
 use std::fmt;
 
-use meshpack_authz_policy::core::request::Attribute;
+use meshpack_authz_policy::policy::request::Attribute;
 use meshpack_sdk::metrics::label::push_value;
-use meshpack_telemetry::cel::{self, Path, Segment, Shape};
 use meshpack_telemetry::config::{
     Config, Expression, GOLDEN_METRICS, GoldenMetric, GoldenSource, Metric, MetricKind, Source,
 };
-use meshpack_telemetry::golden::is_grpc;
-use meshpack_telemetry::labels::GoldenLabel;
-use meshpack_telemetry::sample::{Share, spread};
-use meshpack_telemetry::series::UNKNOWN;
-use meshpack_telemetry::trace::{self, Missing, TraceContext};
+use meshpack_telemetry::policy::cel::{self, Path, Segment, Shape};
+use meshpack_telemetry::policy::golden::is_grpc;
+use meshpack_telemetry::policy::labels::GoldenLabel;
+use meshpack_telemetry::policy::sample::{Share, spread};
+use meshpack_telemetry::policy::series::UNKNOWN;
+use meshpack_telemetry::policy::trace::{self, Missing, TraceContext};
 use serde_json::{Map, Value, json};
 
 use super::request::Request;

@@ -1,6 +1,6 @@
 //! Istio AuthorizationPolicy as an Envoy filter.
 //!
-//! [`config`] reads policies as written for kubectl, [`core`] decides requests
+//! [`config`] reads policies as written for kubectl, [`policy`] decides requests
 //! without knowing a proxy, and [`AuthzPolicy`] puts both into Envoy.
 
 #![deny(
@@ -11,12 +11,8 @@
 )]
 
 pub mod config;
-pub mod core;
-mod decision_log;
 mod filter;
-mod metrics;
-#[cfg(test)]
-mod oracle;
+pub mod policy;
 mod record;
 
 pub use filter::AuthzPolicy;

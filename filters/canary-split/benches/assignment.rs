@@ -3,7 +3,7 @@
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 
-use meshpack_canary_split::assign::{Allocation, Hash, Share, hash};
+use meshpack_canary_split::policy::assign::{Allocation, Hash, Share, hash};
 
 fn assignment(c: &mut Criterion) {
     let ids: Vec<String> = (0..1024).map(|i| format!("user-{i:012}")).collect();

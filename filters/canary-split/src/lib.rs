@@ -12,12 +12,10 @@
     clippy::indexing_slicing
 )]
 
-pub mod abort;
-pub mod assign;
 pub mod config;
 mod filter;
+pub mod policy;
 mod record;
-pub mod request;
 
 pub use filter::{CanarySplit, Stream};
 pub use record::RECORD;

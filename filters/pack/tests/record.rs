@@ -12,7 +12,7 @@ use meshpack_pack::{Meshpack, PARTS};
 use meshpack_sdk::config::{self, Node};
 use meshpack_sdk::metrics::Kind;
 use meshpack_sdk::record::{FailurePolicy, Labels, Metric, PANICS, Record};
-use meshpack_telemetry::labels::PACK_LABELS;
+use meshpack_telemetry::policy::labels::PACK_LABELS;
 use serde_json::Value;
 
 fn root() -> PathBuf {

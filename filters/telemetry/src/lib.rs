@@ -1,10 +1,7 @@
 //! Bounded metrics, access logs and trace context as an Envoy filter.
 //!
-//! The core knows no proxy: [`config`] reads what is wanted, [`cel`] what an
-//! expression is, [`engine`] asks for many values at once, [`golden`] and
-//! [`labels`] say what Istio's standard labels are, [`series`] bounds them,
-//! [`access_log`] makes records and queues them, [`trace`] judges trace headers.
-//! [`Telemetry`] is the thin layer that connects them to Envoy.
+//! [`policy`] knows neither a proxy nor the form of a configuration, [`config`] reads
+//! what is wanted, and [`Telemetry`] is the thin layer that connects them to Envoy.
 
 #![deny(
     clippy::panic,
@@ -13,18 +10,10 @@
     clippy::indexing_slicing
 )]
 
-pub mod access_log;
-pub mod cel;
 pub mod config;
-pub mod engine;
 mod filter;
-pub mod golden;
-pub mod labels;
-pub mod path_template;
+pub mod policy;
 mod record;
-pub mod sample;
-pub mod series;
-pub mod trace;
 
 pub use filter::Telemetry;
 pub use record::RECORD;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use meshpack_harness::{Behavior, Client, Envoy, EnvoyBuilder, Port, Upstream};
-use meshpack_telemetry::labels::{GOLDEN_LABELS, PACK_LABELS};
+use meshpack_telemetry::policy::labels::{GOLDEN_LABELS, PACK_LABELS};
 
 use crate::chain::{Chain, Proof, log_file};
 

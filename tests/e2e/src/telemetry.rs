@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use meshpack_harness::{Envoy, EnvoyBuilder, Samples, WasmFilter, wasm_module};
-use meshpack_telemetry::labels::{GOLDEN_LABELS, PACK_LABELS};
+use meshpack_telemetry::policy::labels::{GOLDEN_LABELS, PACK_LABELS};
 use serde_json::{Value, json};
 
 /// The filter with a configuration.

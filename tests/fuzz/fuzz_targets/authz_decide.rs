@@ -3,10 +3,10 @@
 
 use libfuzzer_sys::fuzz_target;
 use meshpack_authz_policy::config::Config;
-use meshpack_authz_policy::core::described::Described;
-use meshpack_authz_policy::core::engine::{PolicySet, Verdict};
-use meshpack_authz_policy::core::explain;
-use meshpack_authz_policy::core::request::Attribute;
+use meshpack_authz_policy::policy::described::Described;
+use meshpack_authz_policy::policy::engine::{PolicySet, Verdict};
+use meshpack_authz_policy::policy::explain;
+use meshpack_authz_policy::policy::request::Attribute;
 use meshpack_sdk::HeaderMap;
 use meshpack_sdk::config::parse;
 

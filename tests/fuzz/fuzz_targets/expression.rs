@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use meshpack_telemetry::cel::{identifiers, parse, shape, value_type};
+use meshpack_telemetry::policy::cel::{identifiers, parse, shape, value_type};
 
 fuzz_target!(|text: &str| {
     match parse(text) {

@@ -3,10 +3,10 @@
 
 use libfuzzer_sys::fuzz_target;
 use meshpack_authz_policy::config::Config;
-use meshpack_authz_policy::core::described::Described;
-use meshpack_authz_policy::core::engine::PolicySet;
-use meshpack_authz_policy::core::metadata::{MetaValue, fields, filter, items, lookup};
-use meshpack_authz_policy::core::request::{Attribute, Request};
+use meshpack_authz_policy::policy::described::Described;
+use meshpack_authz_policy::policy::engine::PolicySet;
+use meshpack_authz_policy::policy::metadata::{MetaValue, fields, filter, items, lookup};
+use meshpack_authz_policy::policy::request::{Attribute, Request};
 use meshpack_sdk::HeaderMap;
 use meshpack_sdk::config::parse;
 

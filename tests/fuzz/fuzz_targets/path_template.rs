@@ -2,11 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use meshpack_authz_policy::core::model::Compare;
-use meshpack_authz_policy::core::path::PathPattern;
-use meshpack_authz_policy::core::readings::{MOST, MOST_BYTES, Readings};
+use meshpack_authz_policy::policy::model::Compare;
+use meshpack_authz_policy::policy::path::PathPattern;
+use meshpack_authz_policy::policy::readings::{MOST, MOST_BYTES, Readings};
 use meshpack_sdk::matching::PathTemplate;
-use meshpack_telemetry::path_template::{Operations, UNMATCHED};
+use meshpack_telemetry::policy::path_template::{Operations, UNMATCHED};
 
 fuzz_target!(|bytes: &[u8]| {
     let mut parts = bytes.splitn(2, |&byte| byte == 0);

@@ -3,9 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use meshpack_telemetry::config::parse;
-use meshpack_telemetry::labels::{
-    PACK_LABELS, check_label, check_metric_name, histogram_buckets, label_names,
-};
+use meshpack_telemetry::config::{histogram_buckets, label_names};
+use meshpack_telemetry::policy::labels::{PACK_LABELS, check_label, check_metric_name};
 
 fuzz_target!(|bytes: &[u8]| {
     let config = match parse(bytes) {

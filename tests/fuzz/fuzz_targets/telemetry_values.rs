@@ -4,11 +4,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use meshpack_sdk::metrics::label;
-use meshpack_telemetry::access_log::{
+use meshpack_telemetry::policy::access_log::{
     FieldValue, Record, encode_record, gzip_from_zlib, rejected_records,
 };
-use meshpack_telemetry::engine::split_list;
-use meshpack_telemetry::golden::Identity;
+use meshpack_telemetry::policy::engine::split_list;
+use meshpack_telemetry::policy::golden::Identity;
 
 fuzz_target!(|bytes: &[u8]| {
     let mut spans = Vec::new();

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use meshpack_telemetry::trace::{TraceContext, Traceparent, is_valid_tracestate, judge};
+use meshpack_telemetry::policy::trace::{TraceContext, Traceparent, is_valid_tracestate, judge};
 
 fuzz_target!(|bytes: &[u8]| {
     // A value a line; the first byte says how many of them are traceparents.

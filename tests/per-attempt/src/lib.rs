@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use meshpack_retry_budget::core::{
+use meshpack_retry_budget::policy::{
     Account, Change, Floor, Micros, Percent, Share, Store, StoreError, Terms,
 };
 use meshpack_sdk::attributes::UPSTREAM_REQUEST_ATTEMPT_COUNT;

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use meshpack_retry_budget::core::Micros;
+use meshpack_retry_budget::policy::Micros;
 
 use crate::policy::{Kind, Proxy};
 use crate::rng::Rng;

@@ -5,8 +5,8 @@ use meshpack_sdk::config::Value;
 use super::fields::{self, ReadValue, read_list};
 use super::possible::excludes_itself;
 use super::{Scope, is_token};
-use crate::core::model::{Field, Pattern, Subject};
-use crate::core::regex::{MAX_INSTRUCTIONS_IN_ALL, Regex};
+use crate::policy::model::{Field, Pattern, Subject};
+use crate::policy::regex::{MAX_INSTRUCTIONS_IN_ALL, Regex};
 
 /// What a key looks at, how its values are read, and whether they may be
 /// regular expressions.

@@ -3,7 +3,7 @@
 use meshpack_sdk::config::Value;
 
 use super::header_name;
-use crate::core::model::DenyWith;
+use crate::policy::model::DenyWith;
 
 /// Largest accepted body: it is copied to the proxy on each denial.
 const MAX_BODY_BYTES: usize = 64 * 1024;

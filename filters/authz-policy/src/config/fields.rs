@@ -6,11 +6,11 @@ use meshpack_sdk::matching::{PathTemplate, TextMatch};
 
 use super::Scope;
 use super::possible::{has_literal_star, impossible};
-use crate::core::cidr::Cidr;
-use crate::core::host::HostPattern;
-use crate::core::identity::{NamespaceMatch, ServiceAccount};
-use crate::core::model::{Pattern, RequestPrincipal, Subject};
-use crate::core::path::PathPattern;
+use crate::policy::cidr::Cidr;
+use crate::policy::host::HostPattern;
+use crate::policy::identity::{NamespaceMatch, ServiceAccount};
+use crate::policy::model::{Pattern, RequestPrincipal, Subject};
+use crate::policy::path::PathPattern;
 
 /// How one value of a field is read; several patterns when it stands for
 /// several identities.

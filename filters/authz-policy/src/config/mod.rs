@@ -19,8 +19,8 @@ use std::cell::{Cell, RefCell};
 use meshpack_sdk::config::{Fields, Node, Problem, Value, read_node};
 use meshpack_sdk::metadata::read_payload_keys;
 
-use crate::core::engine::PolicySet;
-use crate::core::model::{Action, Compare, Policy};
+use crate::policy::engine::PolicySet;
+use crate::policy::model::{Action, Compare, Policy};
 use trust_domain::TrustDomains;
 
 /// A configuration without mistakes.

@@ -4,8 +4,8 @@ use meshpack_sdk::config::Value;
 
 use super::rule::read_rules;
 use super::{Doubts, Scope, Settings, deny_with};
-use crate::core::model::{Action, Policy, Share};
-use crate::core::sort::sort;
+use crate::policy::model::{Action, Policy, Share};
+use crate::policy::sort::sort;
 
 const DRY_RUN: &str = "istio.io/dry-run";
 
@@ -164,7 +164,7 @@ fn parse_bool(value: &Value<'_>) -> Option<bool> {
 
 struct Spec {
     action: Action,
-    rules: Vec<crate::core::model::Rule>,
+    rules: Vec<crate::policy::model::Rule>,
 }
 
 impl Default for Spec {

@@ -4,7 +4,7 @@
 use meshpack_sdk::matching::{PathTemplate, TextMatch};
 
 use super::is_token;
-use crate::core::model::{Pattern, RequestPrincipal, Subject};
+use crate::policy::model::{Pattern, RequestPrincipal, Subject};
 
 /// Why no request can ever have such a value, and what to write instead.
 pub(super) fn impossible(text: &str, subject: &Subject) -> Option<&'static str> {

@@ -6,7 +6,7 @@ use super::Scope;
 use super::condition::read_condition;
 use super::fields::{self, ReadValue, read_list};
 use super::possible::excludes_itself;
-use crate::core::model::{Compare, Field, Rule, Subject};
+use crate::policy::model::{Compare, Field, Rule, Subject};
 
 pub(super) fn read_rules(value: &Value<'_>, scope: &Scope<'_>) -> Option<Vec<Rule>> {
     value.list_of(|rule| read_rule(rule, scope))

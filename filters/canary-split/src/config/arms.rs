@@ -6,7 +6,7 @@ use meshpack_sdk::check_value;
 use meshpack_sdk::config::{Value, decimal};
 
 use super::read_arm;
-use crate::assign::{Hash, Interpolation, Ramp, Share, Step};
+use crate::policy::assign::{Hash, Interpolation, Ramp, Share, Step};
 
 /// Most arms of a split.
 const MAX_ARMS: usize = 64;

@@ -3,7 +3,7 @@
 use meshpack_sdk::config::{Node, Number};
 
 use super::{AbortConfig, Split};
-use crate::assign::siphash;
+use crate::policy::assign::siphash;
 
 impl Split {
     /// Tells experiments apart: those of one identity share their abort, in all

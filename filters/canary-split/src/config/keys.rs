@@ -6,7 +6,7 @@ use std::time::Duration;
 use meshpack_sdk::check_name;
 use meshpack_sdk::config::{Node, Value};
 
-use crate::request::{Claim, KeySource, MintedCookie, MissingKey};
+use crate::policy::request::{Claim, KeySource, MintedCookie, MissingKey};
 
 /// Where a request may name its arm. The header goes before the cookie.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::assign::siphash;
+use crate::policy::assign::siphash;
 
 /// Longest label value, bytes.
 pub const LONGEST: usize = 100;

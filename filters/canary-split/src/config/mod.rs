@@ -20,8 +20,8 @@ pub use keys::Force;
 pub use label::{LONGEST, label, tagged};
 pub use secret::{DEFAULT_SECRET, Secret};
 
-use crate::assign::{Hash, Salt, Schedule};
-use crate::request::{KeySource, MissingKey};
+use crate::policy::assign::{Hash, Salt, Schedule};
+use crate::policy::request::{KeySource, MissingKey};
 
 /// Name of the steering header unless the configuration gives another.
 pub const DEFAULT_HEADER: &str = "x-meshpack-subset";

@@ -3,8 +3,8 @@ use std::time::Duration;
 use meshpack_sdk::config;
 
 use super::{Config, FailureClasses};
-use crate::assign::Hash;
-use crate::request::{Claim, KeySource, MissingKey};
+use crate::policy::assign::Hash;
+use crate::policy::request::{Claim, KeySource, MissingKey};
 
 fn read(json: &str) -> Config {
     config::parse(json.as_bytes(), |value| Config::read(&value)).unwrap()

@@ -16,10 +16,10 @@ use meshpack_sdk::{
     clock,
 };
 
-use crate::abort::Side;
 use crate::config::{Config, LONGEST, Split, label};
+use crate::policy::abort::Side;
+use crate::policy::request::{Decision, MissingKey, Reason};
 use crate::record::REQUESTS;
-use crate::request::{Decision, MissingKey, Reason};
 use gauges::Weights;
 use proxy::Proxy;
 use watch::{Watch, Watched};

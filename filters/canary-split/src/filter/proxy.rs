@@ -5,7 +5,7 @@ use std::time::Duration;
 use meshpack_sdk::{RequestHeaders, attributes, clock};
 
 use super::watch::Watch;
-use crate::request::Outside;
+use crate::policy::request::Outside;
 
 /// Answers the core's questions; each answer but the random ones is a host call.
 pub(super) struct Proxy<'a, 'cx> {

@@ -8,12 +8,12 @@ use meshpack_sdk::shared::SharedData;
 use meshpack_sdk::{Filter, HostError, clock};
 
 use super::{CanarySplit, Seen, side};
-use crate::abort::{
+use crate::config::{AbortConfig, LONGEST, Split, label, tagged};
+use crate::policy::abort::{
     Batch, Ended, Observation, Outcome, Side, State, Suspected, Trip, Units, classify,
 };
-use crate::config::{AbortConfig, LONGEST, Split, label, tagged};
+use crate::policy::request::{Decision, without_port};
 use crate::record::{ABORTED, ABORTS, LATCH};
-use crate::request::{Decision, without_port};
 
 /// A worker shares failures as they happen, up to this many times between two
 /// ticks; in an outage the rest waits for the tick.

@@ -7,7 +7,7 @@
 
 use meshpack_sdk::config::Value;
 
-use crate::cel::{self, AttributeType, Constant, Path, Segment, Shape, ValueType};
+use crate::policy::cel::{self, AttributeType, Constant, Path, Segment, Shape, ValueType};
 
 /// Longest expression; Envoy itself stops at 100,000 characters of CEL.
 const MAX_LENGTH: usize = 4096;

@@ -1,20 +1,22 @@
 //! The filter's configuration, checked and ready to be compiled.
 
 mod expression;
+mod labels;
 mod overrides;
 mod read;
 
 pub use expression::{Evaluation, Expression, ResultType, Source, Use};
+pub use labels::{OWN_LABELS, histogram_buckets, label_names};
 pub use read::{MAX_LABEL_NAMES, MAX_METRICS, MAX_TEMPLATES, parse, read};
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::labels::GoldenLabel;
-use crate::path_template::Operations;
+use crate::policy::labels::GoldenLabel;
+use crate::policy::path_template::Operations;
+use crate::policy::sample::Share;
+use crate::policy::series::ValueList;
 use crate::record::GOLDEN;
-use crate::sample::Share;
-use crate::series::ValueList;
 
 /// Names of the golden metrics: the four of every request, and the two message
 /// counters of gRPC.

@@ -10,7 +10,7 @@ use meshpack_sdk::texts::Texts;
 use super::expression::{Expression, Use};
 use super::read::{LabelNames, MAX_LABELS};
 use super::{GOLDEN_METRICS, GoldenMetric, GoldenSource, Label, Metric, MetricKind};
-use crate::labels::GOLDEN_LABELS;
+use crate::policy::labels::GOLDEN_LABELS;
 
 /// Key of the entry that concerns every golden metric.
 const ALL_GOLDEN: &str = "golden";

@@ -11,10 +11,12 @@ use super::{
     AccessLog, Cardinality, Config, GOLDEN_METRICS, GoldenMetric, GoldenSource, Label, Metric,
     MetricKind, Sink, Trace, overrides,
 };
-use crate::labels::{GOLDEN_LABELS, LabelProblem, MESSAGE_LABELS, check_label, check_metric_name};
-use crate::path_template::Operations;
-use crate::sample::Share;
-use crate::series::ValueList;
+use crate::policy::labels::{
+    GOLDEN_LABELS, LabelProblem, MESSAGE_LABELS, check_label, check_metric_name,
+};
+use crate::policy::path_template::Operations;
+use crate::policy::sample::Share;
+use crate::policy::series::ValueList;
 
 /// Most labels of one metric: with the longest values a stat name stays a few
 /// kilobytes long.

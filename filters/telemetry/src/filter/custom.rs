@@ -6,8 +6,8 @@ use super::host::{Handle, HostStats};
 use super::shape::{is_open, label_shape};
 use super::values::{Shown, Values};
 use crate::config::{Config, Metric, MetricKind};
-use crate::engine::Slot;
-use crate::series::{Family, FamilyShape};
+use crate::policy::engine::Slot;
+use crate::policy::series::{Family, FamilyShape};
 
 /// A custom metric at work.
 #[derive(Debug)]

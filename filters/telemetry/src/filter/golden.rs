@@ -10,10 +10,10 @@ use super::lookup::{GrpcCall, Peers, RouteName, Services};
 use super::shape::{is_open, label_shape, standard_shape};
 use super::values::{Shown, Values};
 use crate::config::{Config, GOLDEN_METRICS, GoldenMetric, GoldenSource, ResultType};
-use crate::engine::{Slot, split_list};
-use crate::golden::{Components, Facts, Identity, Reporter, ServiceSource, is_grpc};
-use crate::labels::GoldenLabel;
-use crate::series::{Family, FamilyShape, LabelValue};
+use crate::policy::engine::{Slot, split_list};
+use crate::policy::golden::{Components, Facts, Identity, Reporter, ServiceSource, is_grpc};
+use crate::policy::labels::GoldenLabel;
+use crate::policy::series::{Family, FamilyShape, LabelValue};
 
 /// Index of the first metric that counts gRPC messages.
 const FIRST_MESSAGE_METRIC: usize = 4;

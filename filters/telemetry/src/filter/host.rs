@@ -8,9 +8,9 @@ use meshpack_sdk::metrics::{Histogram, Kind};
 use meshpack_sdk::shared::{MetricCounter, SharedCounter as _, SharedData};
 use meshpack_sdk::{clock, with_foreign_function};
 
-use crate::engine::{Engine, Token};
-use crate::golden::Identity;
-use crate::series::Stats;
+use crate::policy::engine::{Engine, Token};
+use crate::policy::golden::Identity;
+use crate::policy::series::Stats;
 
 /// Envoy's CEL engine behind its foreign functions.
 #[derive(Debug, Clone, Copy, Default)]

@@ -6,15 +6,15 @@ use meshpack_sdk::metrics::{Counter, CounterFamily, Gauge};
 use meshpack_sdk::{Callout, CalloutId, HeaderError, HostError, clock, with_foreign_function};
 
 use super::values::{Shown, Values};
-use crate::access_log::{
+use crate::config::{AccessLog, Config, ResultType, Sink};
+use crate::policy::access_log::{
     Answer, Dropped, FieldValue, Queue, Record, Resource, STANDARD_FIELDS, encode_record,
     encode_request, gzip_from_zlib, rejected_records,
 };
-use crate::config::{AccessLog, Config, ResultType, Sink};
-use crate::engine::Slot;
+use crate::policy::engine::Slot;
+use crate::policy::sample::{Share, spread};
+use crate::policy::trace::{TraceContext, Traceparent};
 use crate::record::{DROPPED, EXPORT_FAILURES, QUEUED, RECORDS, SENT};
-use crate::sample::{Share, spread};
-use crate::trace::{TraceContext, Traceparent};
 
 /// Smaller bodies do not get smaller by compression.
 const COMPRESS_FROM: usize = 1024;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::host::HostEngine;
 use crate::config::ResultType;
-use crate::engine::{Batch, Slot};
-use crate::golden::{
+use crate::policy::engine::{Batch, Slot};
+use crate::policy::golden::{
     Connection, Expiring, Identity, PEER_FIELDS, Service, inbound_field, outbound_field,
 };
 

@@ -17,13 +17,13 @@ use meshpack_sdk::{
     CalloutId, CalloutResponse, Filter, Flow, Log, RequestHeaders, Shutdown, clock, done,
 };
 
-use crate::access_log::Resource;
 use crate::config::{self, Config, MetricKind};
-use crate::engine::Slot;
-use crate::golden::is_grpc;
+use crate::policy::access_log::Resource;
+use crate::policy::engine::Slot;
+use crate::policy::golden::is_grpc;
+use crate::policy::sample::Share;
+use crate::policy::trace::{self, TraceContext};
 use crate::record::{EXPRESSION_ERRORS, OVERFLOW};
-use crate::sample::Share;
-use crate::trace::{self, TraceContext};
 use custom::Custom;
 use golden::Golden;
 use host::{Handle, HostStats, Node};

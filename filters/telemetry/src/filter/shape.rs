@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use crate::config::{Config, Expression, ResultType, Source};
-use crate::labels::GoldenLabel;
-use crate::series::{LabelShape, LastResort, ValueList};
+use crate::policy::labels::GoldenLabel;
+use crate::policy::series::{LabelShape, LastResort, ValueList};
 
 /// Closed, but nobody counted.
 const FEW: usize = usize::MAX;

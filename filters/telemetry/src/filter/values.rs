@@ -8,9 +8,9 @@ use meshpack_sdk::config::Problem;
 
 use super::host::HostEngine;
 use crate::config::{Config, Expression, ResultType, Source};
-use crate::engine::{Batch, Slot};
-use crate::path_template::Operations;
-use crate::series::{LabelValue, UNKNOWN, push_key};
+use crate::policy::engine::{Batch, Slot};
+use crate::policy::path_template::Operations;
+use crate::policy::series::{LabelValue, UNKNOWN, push_key};
 
 /// Where a value that is shown comes from.
 #[derive(Debug, Clone)]

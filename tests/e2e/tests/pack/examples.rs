@@ -11,7 +11,7 @@ use meshpack_e2e::shipped::{configurations, read};
 use meshpack_harness::config::literal;
 use meshpack_harness::{Behavior, Envoy, Request, Samples, Upstream};
 use meshpack_sdk::config::{Node, read_node};
-use meshpack_telemetry::labels::label_names;
+use meshpack_telemetry::config::label_names;
 use serde_json::Value;
 
 use crate::telemetry::collector;

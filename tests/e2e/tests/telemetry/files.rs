@@ -10,7 +10,7 @@ use meshpack_e2e::telemetry::by_label;
 use meshpack_harness::{Envoy, Request, Upstream, config};
 use meshpack_sdk::config::{Node, read_node};
 use meshpack_telemetry::config::Config;
-use meshpack_telemetry::labels::label_names;
+use meshpack_telemetry::config::label_names;
 
 use crate::telemetry::collector;
 

@@ -6,7 +6,7 @@ mod tower;
 
 use std::fmt;
 
-use meshpack_retry_budget::core::Micros;
+use meshpack_retry_budget::policy::Micros;
 
 use envoy::Envoy;
 use ours::Ours;

@@ -1,6 +1,6 @@
 //! The budget of this project: the code that runs in Envoy.
 
-use meshpack_retry_budget::core::{Account, Floor, MemoryStore, Micros, Percent, Share, Terms};
+use meshpack_retry_budget::policy::{Account, Floor, MemoryStore, Micros, Percent, Share, Terms};
 use std::time::Duration;
 
 use super::{Budget, MAX_RETRIES};

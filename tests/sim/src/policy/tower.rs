@@ -1,6 +1,6 @@
 //! tower's `TpsBudget` with Linkerd's use of it.
 
-use meshpack_retry_budget::core::Micros;
+use meshpack_retry_budget::policy::Micros;
 
 /// Slots of a second; one more is being written.
 const SLOTS: usize = 10;

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 mod refused;
 
 use super::Config;
-use crate::core::model::{Action, Share};
+use crate::policy::model::{Action, Share};
 
 fn read(config: &Json) -> Result<Config, Vec<String>> {
     parse(config.to_string().as_bytes(), Config::read)
