@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use meshpack_canary_split::config::{Config, Split};
+use meshpack_canary_split::config::Config;
+use meshpack_canary_split::policy::Split;
 use meshpack_canary_split::policy::assign::Hash;
 use meshpack_canary_split::policy::request::{
     Decision, Id, KeySource, MissingKey, Outside, Reason,

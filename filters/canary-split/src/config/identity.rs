@@ -1,36 +1,9 @@
-//! What makes a split the experiment that it is.
+//! What of a configuration makes an experiment.
 
 use meshpack_sdk::config::{Node, Number};
 
-use super::{AbortConfig, Split};
 use crate::policy::assign::siphash;
-
-impl Split {
-    /// Tells experiments apart: those of one identity share their abort, in all
-    /// workers, listeners and configurations of a proxy, and others touch nothing
-    /// of it. It covers who is asked (`match`), who goes where (salt, secret,
-    /// hash, the names of the arms that abort compares) and by which header.
-    ///
-    /// Weights, keys and limits may change without giving a bad canary a new
-    /// chance.
-    #[must_use]
-    pub fn identity(&self, steering: &str, abort: &AbortConfig) -> u64 {
-        let arm = |at: usize| self.arms.get(at).map_or("", String::as_str);
-        let mut bytes = self.traffic.to_le_bytes().to_vec();
-        bytes.extend_from_slice(&self.salt.fingerprint().to_le_bytes());
-        bytes.push(self.hash as u8);
-        for text in [
-            &self.name,
-            self.salt.text(),
-            arm(abort.arm),
-            arm(abort.baseline),
-            steering,
-        ] {
-            push(&mut bytes, text);
-        }
-        siphash([0, 0], &bytes)
-    }
-}
+use crate::policy::push_text;
 
 /// Digest of a `match` as written.
 pub(super) fn digest(node: Option<&Node>) -> u64 {
@@ -39,11 +12,6 @@ pub(super) fn digest(node: Option<&Node>) -> u64 {
         push_node(&mut bytes, node);
     }
     siphash([0, 0], &bytes)
-}
-
-fn push(bytes: &mut Vec<u8>, text: &str) {
-    bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
-    bytes.extend_from_slice(text.as_bytes());
 }
 
 fn push_node(bytes: &mut Vec<u8>, node: &Node) {
@@ -60,7 +28,7 @@ fn push_node(bytes: &mut Vec<u8>, node: &Node) {
         }
         Node::String(text) => {
             bytes.push(3);
-            push(bytes, text);
+            push_text(bytes, text);
         }
         Node::List(items) => {
             bytes.push(4);
@@ -71,7 +39,7 @@ fn push_node(bytes: &mut Vec<u8>, node: &Node) {
             bytes.push(5);
             bytes.extend_from_slice(&(entries.len() as u64).to_le_bytes());
             for (key, value) in entries {
-                push(bytes, key);
+                push_text(bytes, key);
                 push_node(bytes, value);
             }
         }

@@ -6,16 +6,8 @@ use std::time::Duration;
 use meshpack_sdk::check_name;
 use meshpack_sdk::config::{Node, Value};
 
+use crate::policy::Force;
 use crate::policy::request::{Claim, KeySource, MintedCookie, MissingKey};
-
-/// Where a request may name its arm. The header goes before the cookie.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Force {
-    /// Header name, lower-case.
-    pub header: Option<String>,
-    /// Cookie name.
-    pub cookie: Option<String>,
-}
 
 /// Names that a split uses already.
 pub(super) struct Taken<'a> {

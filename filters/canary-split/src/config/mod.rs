@@ -15,13 +15,11 @@ use meshpack_sdk::metadata::read_payload_keys;
 use meshpack_sdk::metrics::label::push_value;
 use meshpack_sdk::texts::Texts;
 
-pub use abort::{AbortConfig, FailureClasses};
-pub use keys::Force;
 pub use label::{LONGEST, label, tagged};
-pub use secret::{DEFAULT_SECRET, Secret};
+pub use secret::DEFAULT_SECRET;
 
+use crate::policy::Split;
 use crate::policy::assign::{Hash, Salt, Schedule};
-use crate::policy::request::{KeySource, MissingKey};
 
 /// Name of the steering header unless the configuration gives another.
 pub const DEFAULT_HEADER: &str = "x-meshpack-subset";
@@ -35,37 +33,6 @@ pub struct Config {
     pub splits: Vec<Split>,
     /// Finds the split of a request: the first whose `match` takes it.
     pub index: MatchIndex,
-}
-
-/// One split.
-#[derive(Debug, Clone)]
-pub struct Split {
-    /// Metric label.
-    pub name: String,
-    /// What the client's id is hashed with.
-    pub salt: Salt,
-    /// Where the salt's secret part comes from.
-    pub secret: Secret,
-    /// Digest of `match` as written.
-    pub traffic: u64,
-    /// Whose bucketing.
-    pub hash: Hash,
-    /// Values of the steering header; the first is the default arm.
-    pub arms: Vec<String>,
-    /// Weights over time.
-    pub schedule: Schedule,
-    /// Where the client's id comes from, first present wins.
-    pub sticky_by: Vec<KeySource>,
-    /// What happens without one.
-    pub on_missing_key: MissingKey,
-    /// Header and cookie that name an arm.
-    pub force: Option<Force>,
-    /// Conditions of the rules.
-    pub rules: MatchIndex,
-    /// Arms of the rules, by position.
-    pub rule_arms: Vec<usize>,
-    /// When the canary is taken out.
-    pub abort: Option<AbortConfig>,
 }
 
 impl Config {

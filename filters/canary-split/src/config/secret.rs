@@ -3,23 +3,13 @@
 use meshpack_sdk::config::{Node, Problem, Value};
 
 use super::Config;
+use crate::policy::Secret;
 
 /// The variable that is looked for unless the configuration names another.
 pub const DEFAULT_SECRET: &str = "MESHPACK_CANARY_SECRET";
 
 /// Fewer bytes can be guessed.
 const SHORTEST: usize = 16;
-
-/// Whether the salt of a split has a secret part.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Secret {
-    /// No: others shall compute the arms, too.
-    Never,
-    /// If the VM has the variable [`DEFAULT_SECRET`].
-    IfThere,
-    /// Yes, the value of this variable of the VM.
-    Variable(String),
-}
 
 #[cold]
 pub(super) fn read(value: Option<Value<'_>>) -> Option<Secret> {

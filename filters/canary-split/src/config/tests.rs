@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use meshpack_sdk::config;
 
-use super::{Config, FailureClasses};
+use super::Config;
+use crate::policy::abort::FailureClasses;
 use crate::policy::assign::Hash;
 use crate::policy::request::{Claim, KeySource, MissingKey};
 

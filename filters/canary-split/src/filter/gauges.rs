@@ -6,7 +6,8 @@ use meshpack_sdk::metrics::Gauge;
 use meshpack_sdk::metrics::label::stat_name;
 use meshpack_sdk::{HostError, clock};
 
-use crate::config::{LONGEST, Split, label};
+use crate::config::{LONGEST, label};
+use crate::policy::Split;
 use crate::record::WEIGHT;
 
 /// One gauge per arm, in millionths of the split's traffic.

@@ -16,7 +16,8 @@ use meshpack_sdk::{
     clock,
 };
 
-use crate::config::{Config, LONGEST, Split, label};
+use crate::config::{Config, LONGEST, label};
+use crate::policy::Split;
 use crate::policy::abort::Side;
 use crate::policy::request::{Decision, MissingKey, Reason};
 use crate::record::REQUESTS;
@@ -290,7 +291,7 @@ seen!(ResponseHeaders, ResponseTrailers, Log);
 /// The side of the comparison that a request belongs to, if any. Forced requests
 /// and those without a key that went to the first arm were not assigned by
 /// chance, so they say nothing about the arm.
-fn side(abort: &crate::config::AbortConfig, decision: &Decision) -> Option<Side> {
+fn side(abort: &crate::policy::abort::AbortConfig, decision: &Decision) -> Option<Side> {
     match decision.reason {
         Reason::Force | Reason::Default | Reason::Abort => None,
         _ if decision.arm == abort.arm => Some(Side::Canary),

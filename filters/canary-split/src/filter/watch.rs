@@ -8,7 +8,9 @@ use meshpack_sdk::shared::SharedData;
 use meshpack_sdk::{Filter, HostError, clock};
 
 use super::{CanarySplit, Seen, side};
-use crate::config::{AbortConfig, LONGEST, Split, label, tagged};
+use crate::config::{LONGEST, label, tagged};
+use crate::policy::Split;
+use crate::policy::abort::AbortConfig;
 use crate::policy::abort::{
     Batch, Ended, Observation, Outcome, Side, State, Suspected, Trip, Units, classify,
 };

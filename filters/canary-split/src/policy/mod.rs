@@ -6,3 +6,7 @@
 pub mod abort;
 pub mod assign;
 pub mod request;
+mod split;
+
+pub(crate) use split::push_text;
+pub use split::{Force, Secret, Split};

@@ -8,6 +8,7 @@
 use meshpack_sdk::config::Value;
 
 use crate::policy::cel::{self, AttributeType, Constant, Path, Segment, Shape, ValueType};
+use crate::policy::engine::{Evaluation, ResultType};
 
 /// Longest expression; Envoy itself stops at 100,000 characters of CEL.
 const MAX_LENGTH: usize = 4096;
@@ -50,31 +51,6 @@ pub enum Source {
     Operation,
     /// Envoy computes it.
     Engine(Evaluation),
-}
-
-/// What Envoy is asked, and how to read the answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Evaluation {
-    /// CEL that is expected to succeed.
-    pub cel: String,
-    /// CEL that gives an empty text where `cel` fails for want of an attribute;
-    /// equal to `cel` when there is no such form.
-    pub safe: String,
-    /// Form of the result.
-    pub result: ResultType,
-}
-
-/// Form of a result; an empty one means that there is no value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResultType {
-    /// Text or bytes.
-    Text,
-    /// Eight bytes, little-endian.
-    Int,
-    /// Eight bytes, little-endian nanoseconds.
-    Nanoseconds,
-    /// One byte.
-    Bool,
 }
 
 impl Expression {

@@ -5,7 +5,7 @@ mod labels;
 mod overrides;
 mod read;
 
-pub use expression::{Evaluation, Expression, ResultType, Source, Use};
+pub use expression::{Expression, Source, Use};
 pub use labels::{OWN_LABELS, histogram_buckets, label_names};
 pub use read::{MAX_LABEL_NAMES, MAX_METRICS, MAX_TEMPLATES, parse, read};
 

@@ -6,11 +6,12 @@ use meshpack_sdk::metrics::{Counter, CounterFamily, Gauge};
 use meshpack_sdk::{Callout, CalloutId, HeaderError, HostError, clock, with_foreign_function};
 
 use super::values::{Shown, Values};
-use crate::config::{AccessLog, Config, ResultType, Sink};
+use crate::config::{AccessLog, Config, Sink};
 use crate::policy::access_log::{
     Answer, Dropped, FieldValue, Queue, Record, Resource, STANDARD_FIELDS, encode_record,
     encode_request, gzip_from_zlib, rejected_records,
 };
+use crate::policy::engine::ResultType;
 use crate::policy::engine::Slot;
 use crate::policy::sample::{Share, spread};
 use crate::policy::trace::{TraceContext, Traceparent};

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::host::HostEngine;
-use crate::config::ResultType;
+use crate::policy::engine::ResultType;
 use crate::policy::engine::{Batch, Slot};
 use crate::policy::golden::{
     Connection, Expiring, Identity, PEER_FIELDS, Service, inbound_field, outbound_field,

@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use crate::config::{Config, Expression, ResultType, Source};
+use crate::config::{Config, Expression, Source};
+use crate::policy::engine::ResultType;
 use crate::policy::labels::GoldenLabel;
 use crate::policy::series::{LabelShape, LastResort, ValueList};
 

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use meshpack_sdk::config::Problem;
 
 use super::host::HostEngine;
-use crate::config::{Config, Expression, ResultType, Source};
+use crate::config::{Config, Expression, Source};
+use crate::policy::engine::ResultType;
 use crate::policy::engine::{Batch, Slot};
 use crate::policy::path_template::Operations;
 use crate::policy::series::{LabelValue, UNKNOWN, push_key};

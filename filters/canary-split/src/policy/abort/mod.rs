@@ -24,6 +24,7 @@ mod codec;
 mod evidence;
 mod outcome;
 mod places;
+mod settings;
 mod state;
 mod steady;
 mod strata;
@@ -33,6 +34,7 @@ mod units;
 
 pub use batch::{Batch, Ended};
 pub use outcome::{Observation, Outcome, classify};
+pub use settings::{AbortConfig, FailureClasses};
 pub use state::{State, Trip};
 pub use suspects::Suspected;
 pub use units::Units;

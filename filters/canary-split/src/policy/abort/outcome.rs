@@ -1,6 +1,6 @@
 //! What a response says about the arm.
 
-use crate::config::FailureClasses;
+use super::settings::FailureClasses;
 
 /// What is known of a finished request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use super::{Batch, Outcome, Side, State, Trip};
-use crate::config::{AbortConfig, FailureClasses};
+use crate::policy::abort::{AbortConfig, FailureClasses};
 
 /// SplitMix64: the same runs on every machine.
 pub(super) struct Random(pub(super) u64);

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::clients::Clients;
 use super::places::Places;
+use super::settings::AbortConfig;
 use super::steady::{Demands, Steady};
 use super::sudden::Sudden;
 use super::suspects::{Suspected, Suspects};
 use super::{Batch, Side};
-use crate::config::AbortConfig;
 
 /// Why a canary was taken out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

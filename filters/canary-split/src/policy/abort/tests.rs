@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::{Batch, Observation, Outcome, Side, State, Trip, classify};
-use crate::config::{AbortConfig, FailureClasses};
+use crate::policy::abort::{AbortConfig, FailureClasses};
 
 const ALL: FailureClasses = FailureClasses {
     server_errors: true,

@@ -4,7 +4,7 @@ use meshpack_sdk::HeaderMap;
 use meshpack_sdk::matching::RequestHead;
 
 use super::{CookieId, Id, KeySource, MissingKey, Outside, cookie_value};
-use crate::config::Split;
+use crate::policy::Split;
 
 /// Why a request is in its arm; the `reason` label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

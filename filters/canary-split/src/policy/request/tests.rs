@@ -5,7 +5,8 @@ use meshpack_sdk::matching::RequestHead;
 use meshpack_sdk::{HeaderMap, config, encode_pairs, metadata};
 
 use super::{CookieId, Decision, MintedCookie, Outside, Reason, cookie_value};
-use crate::config::{Config, Split};
+use crate::config::Config;
+use crate::policy::Split;
 
 /// A world that answers what a test has put into it, and counts the questions.
 #[derive(Debug, Default)]

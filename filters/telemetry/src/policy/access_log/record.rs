@@ -2,7 +2,7 @@
 
 use meshpack_sdk::text;
 
-use crate::config::ResultType;
+use crate::policy::engine::ResultType;
 use crate::policy::trace::TraceContext;
 
 /// Longest text of a field, in bytes; longer ones are cut.

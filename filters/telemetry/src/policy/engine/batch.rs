@@ -4,8 +4,7 @@ use std::ops::Range;
 
 use meshpack_sdk::texts::Texts;
 
-use super::{Engine, Token, list::split_list};
-use crate::config::{Evaluation, ResultType};
+use super::{Engine, Evaluation, ResultType, Token, list::split_list};
 
 /// An expression that failed alone this often leaves the list, so that it fails
 /// only itself from then on.

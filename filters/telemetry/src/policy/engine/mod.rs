@@ -5,9 +5,11 @@
 //! once.
 
 mod batch;
+mod evaluation;
 mod list;
 
 pub use batch::{Batch, Slot};
+pub use evaluation::{Evaluation, ResultType};
 pub use list::split_list;
 
 /// An expression that the engine has compiled.
