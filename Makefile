@@ -82,6 +82,10 @@ servers: build envoy servers-tools ## Try SERVERS_CASES (20000) disguised paths 
 mesh-tools: ## Build a Kubernetes API and Istio into the cache (Go; twelve minutes once)
 	@./tests/mesh/tools/fill.sh
 
+.PHONY: mesh
+mesh: build mesh-tools ## Start a mesh to try things on, until it is interrupted (root)
+	@MESHPACK_MESH_TEST=1 cargo test -p meshpack-mesh --test mesh -- --keep
+
 .PHONY: mesh-test
 mesh-test: build mesh-tools ## Try every Istio manifest on a real mesh (root; ONLY=name for some)
 	@MESHPACK_MESH_TEST=1 cargo test -p meshpack-mesh --test mesh -- $(ONLY)

@@ -53,6 +53,10 @@ impl Cluster {
         }
     }
 
+    pub(crate) fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
     /// The registry.
     pub fn registry(&self) -> &Registry {
         &self.registry

@@ -13,6 +13,7 @@ mod agent;
 mod cluster;
 mod inside;
 mod istiod;
+mod keep;
 mod kube;
 mod manifest;
 mod mesh;
@@ -30,6 +31,7 @@ mod shop;
 pub mod tokens;
 
 pub use cluster::Cluster;
+pub use keep::keep;
 pub use kube::Kubernetes;
 pub use manifest::Manifest;
 pub use mesh::Mesh;

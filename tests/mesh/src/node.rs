@@ -5,9 +5,11 @@
 //! kills what it started and takes the network with it. It ends when the outer program
 //! does: by the parent-death signal, and because its standard input closes.
 
+use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 
@@ -25,6 +27,14 @@ pub(crate) const HOME: &str = "/run/mesh";
 
 /// The names that every process of the mesh can resolve.
 pub(crate) const HOSTS: &str = "/run/mesh/hosts";
+
+/// The process that holds the namespaces, as the machine counts.
+static NUMBER: OnceLock<u32> = OnceLock::new();
+
+/// That number, for commands that a person copies.
+pub(crate) fn number() -> u32 {
+    NUMBER.get().copied().unwrap_or_default()
+}
 
 /// A command that runs a copy of this program in the given role.
 pub(crate) fn copy_as(role: &str) -> Command {
@@ -99,7 +109,9 @@ fn outside() -> Result<Result<ExitCode, Missing>> {
         .stdin(Stdio::piped())
         .spawn()
         .context("cannot start setpriv and unshare (Debian: util-linux)")?;
-    let lifeline = inner.stdin.take().context("no standard input")?;
+    let mut lifeline = inner.stdin.take().context("no standard input")?;
+    // Its number out here, by which others can enter the namespaces.
+    writeln!(lifeline, "{}", inner.id())?;
     let status = inner.wait()?;
     drop(lifeline);
     Ok(Ok(match status.code() {
@@ -181,7 +193,12 @@ fn prepare() -> Result<Programs> {
 fn end_with_the_outside() {
     std::thread::spawn(|| {
         let mut line = String::new();
-        while std::io::stdin().read_line(&mut line).is_ok_and(|n| n > 0) {}
+        while std::io::stdin().read_line(&mut line).is_ok_and(|n| n > 0) {
+            if let Ok(number) = line.trim().parse() {
+                let _ = NUMBER.set(number);
+            }
+            line.clear();
+        }
         std::process::exit(1);
     });
 }

@@ -73,6 +73,13 @@ impl PodSpec {
                 "podIP": ip,
                 "podIPs": [{"ip": ip}],
                 "conditions": [{"type": "Ready", "status": "True"}],
+                "containerStatuses": [{
+                    "name": "app",
+                    "image": "app",
+                    "imageID": "",
+                    "ready": true,
+                    "restartCount": 0,
+                }],
             },
         })
     }

@@ -15,11 +15,12 @@ mod random;
 mod refused;
 mod rollout;
 mod translated;
+mod tutorial;
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use meshpack_mesh::{Cluster, Scenario, enter, run};
+use meshpack_mesh::{Cluster, Scenario, enter, keep, run};
 
 /// Asked for by `make mesh-test`: it needs root and programs that take minutes to build.
 const ASKED: &str = "MESHPACK_MESH_TEST";
@@ -52,12 +53,16 @@ const SCENARIOS: &[(&str, Scenario)] = scenarios![
     guarded::the_entrance_knows_its_users,
     budgets::an_outage_is_not_multiplied,
     measured::metrics_have_labels_and_failures_are_logged,
+    tutorial::the_first_canary_as_written,
     rollout::callers_notice_nothing,
     rollout::a_guard_is_attached_in_two_steps,
     refused::an_image_that_is_not_there,
     refused::a_configuration_that_the_filter_refuses,
     lifetime::a_killed_run_leaves_nothing,
 ];
+
+/// Asked for by `make mesh`: no scenario, a mesh that stays.
+const KEEP: &str = "--keep";
 
 /// Where a run of all tests collects what did not run, one line each.
 const NOT_RUN: &str = "MESHPACK_NOT_RUN";
@@ -94,6 +99,9 @@ fn main() -> ExitCode {
             let started = std::time::Instant::now();
             let cluster = Cluster::start(&programs).await?;
             println!("ready after {:.0} s", started.elapsed().as_secs_f64());
+            if std::env::args().any(|argument| argument == KEEP) {
+                keep(&cluster).await?;
+            }
             run(&cluster, SCENARIOS).await
         },
     )
