@@ -11,6 +11,7 @@
 
 mod agent;
 mod cluster;
+mod collector;
 mod inside;
 mod istiod;
 mod keep;

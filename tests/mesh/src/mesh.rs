@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::agent::{self, Agent, Credentials};
+use crate::collector::Collector;
 use crate::istiod::Istiod;
 use crate::kube::Kubernetes;
 use crate::manifest::Manifest;
@@ -19,6 +20,7 @@ pub struct Mesh {
     pub(crate) kubernetes: Kubernetes,
     pub(crate) istiod: Istiod,
     pods: Vec<Pod>,
+    collector: Collector,
     pub(crate) marks: AtomicU64,
 }
 
@@ -44,10 +46,14 @@ impl Mesh {
         for pod in &mut pods {
             pod.ready().await?;
         }
+        let beside = pods.iter().find(|pod| pod.name() == "otel-collector");
+        let beside = beside.context("no pod for the collector")?;
+        let collector = Collector::start(programs, beside).await?;
         Ok(Self {
             kubernetes: kubernetes.clone(),
             istiod,
             pods,
+            collector,
             marks: AtomicU64::new(0),
         })
     }
@@ -55,6 +61,11 @@ impl Mesh {
     /// Every pod with a proxy.
     pub fn proxies(&self) -> impl Iterator<Item = &Pod> {
         self.pods.iter().filter(|pod| pod.has_proxy())
+    }
+
+    /// What the collector has printed: each record with its fields.
+    pub fn collected(&self) -> String {
+        self.collector.printed()
     }
 
     /// A pod by its name.

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
+use crate::collector;
 use crate::pod::{APP_PORT, PodSpec, Role};
 
 /// Every namespace of the mesh.
@@ -92,6 +93,8 @@ pub(crate) struct Service {
     pub(crate) namespace: &'static str,
     pub(crate) ip: Ipv4Addr,
     pub(crate) port: u16,
+    /// Where its pods listen.
+    target: u16,
     selector: (&'static str, &'static str),
 }
 
@@ -106,6 +109,7 @@ pub(crate) const SERVICES: [Service; 6] = [
         namespace: "shop",
         ip: service_ip(1),
         port: 80,
+        target: APP_PORT,
         selector: ("app", "payments"),
     },
     Service {
@@ -113,6 +117,7 @@ pub(crate) const SERVICES: [Service; 6] = [
         namespace: "shop",
         ip: service_ip(2),
         port: 80,
+        target: APP_PORT,
         selector: ("app", "orders"),
     },
     Service {
@@ -120,6 +125,7 @@ pub(crate) const SERVICES: [Service; 6] = [
         namespace: "shop",
         ip: service_ip(3),
         port: 80,
+        target: APP_PORT,
         selector: ("app", "cart"),
     },
     Service {
@@ -127,6 +133,7 @@ pub(crate) const SERVICES: [Service; 6] = [
         namespace: "default",
         ip: service_ip(4),
         port: 80,
+        target: APP_PORT,
         selector: ("app", "shop"),
     },
     Service {
@@ -134,6 +141,7 @@ pub(crate) const SERVICES: [Service; 6] = [
         namespace: "istio-system",
         ip: service_ip(5),
         port: 80,
+        target: APP_PORT,
         selector: ("istio", "ingressgateway"),
     },
     Service {
@@ -141,6 +149,7 @@ pub(crate) const SERVICES: [Service; 6] = [
         namespace: "observability",
         ip: service_ip(6),
         port: 4318,
+        target: collector::PORT,
         selector: ("app", "otel-collector"),
     },
 ];
@@ -173,7 +182,7 @@ impl Service {
                 "spec": {
                     "selector": {key: value},
                     "clusterIP": self.ip.to_string(),
-                    "ports": [{"name": "http", "port": self.port, "targetPort": APP_PORT}],
+                    "ports": [{"name": "http", "port": self.port, "targetPort": self.target}],
                 },
             }),
             json!({
@@ -186,7 +195,7 @@ impl Service {
                 },
                 "addressType": "IPv4",
                 "endpoints": endpoints,
-                "ports": [{"name": "http", "port": APP_PORT, "protocol": "TCP"}],
+                "ports": [{"name": "http", "port": self.target, "protocol": "TCP"}],
             }),
         ]
     }

@@ -12,6 +12,7 @@ programs=(
     kube-apiserver:kubernetes:k8s.io/kubernetes/cmd/kube-apiserver
     kubectl:kubernetes:k8s.io/kubernetes/cmd/kubectl
     istioctl:istio:istio.io/istio/istioctl/cmd/istioctl
+    collector:collector:.
 )
 # name = file in Istio's module
 files=(
@@ -21,10 +22,10 @@ files=(
 # program = package of Debian's
 packages=(etcd:etcd-server docker-registry:docker-registry ip:iproute2 iptables:iptables)
 
-# What is built is decided by the module's go.mod and go.sum alone.
+# What is built is decided by the module's go.mod and go.sum, and its own source if it has any.
 declare -A folder
-for module in istio kubernetes; do
-    pinned=$(cat $module/go.{mod,sum} | sha256sum | cut -c1-12)
+for module in istio kubernetes collector; do
+    pinned=$(find $module -name 'go.mod' -o -name 'go.sum' -o -name '*.go' | LC_ALL=C sort | xargs cat | sha256sum | cut -c1-12)
     folder[$module]=${XDG_CACHE_HOME:-$HOME/.cache}/meshpack/mesh/$module-$pinned
 done
 
