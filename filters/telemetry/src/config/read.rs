@@ -437,9 +437,24 @@ fn read_sink(value: &Value<'_>) -> Option<Sink> {
     Some(Sink::OtlpHttp {
         cluster: cluster.to_owned(),
         path: path?.to_owned(),
-        authority: authority?.unwrap_or(cluster).to_owned(),
+        authority: authority?.map_or_else(|| host_of(cluster), str::to_owned),
         timeout: timeout?,
     })
+}
+
+/// A cluster's name as a host that every server takes. Istio's names carry the port and
+/// the direction before it (`outbound|4318||collector.shop`), and servers refuse a `|`.
+#[cold]
+fn host_of(cluster: &str) -> String {
+    let host = cluster.rsplit('|').find(|part| !part.is_empty());
+    host.unwrap_or("otlp")
+        .chars()
+        .map(|c| match c {
+            // RFC 3986, 3.2.2: what a registered name and an address hold.
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '.' | '_' | '~' | ':' | '[' | ']' => c,
+            _ => '_',
+        })
+        .collect()
 }
 
 type Sample = (Option<Share>, Option<Option<Expression>>);
@@ -515,4 +530,28 @@ fn read_trace(value: &Value<'_>) -> Option<Trace> {
     Some(Trace {
         generate_when_missing: generate?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_of;
+
+    #[test]
+    fn a_clusters_name_becomes_a_host_that_servers_take() {
+        for (cluster, host) in [
+            ("otel-collector", "otel-collector"),
+            ("collector.shop:4318", "collector.shop:4318"),
+            (
+                "outbound|4318||otel.observability.svc.cluster.local",
+                "otel.observability.svc.cluster.local",
+            ),
+            ("outbound|4318|v1|otel.shop", "otel.shop"),
+            ("outbound|4318||", "4318"),
+            ("httproute/shop/logs/rule/0", "httproute_shop_logs_rule_0"),
+            ("a b\u{e9}", "a_b_"),
+            ("|", "otlp"),
+        ] {
+            assert_eq!(host_of(cluster), host, "{cluster}");
+        }
+    }
 }
