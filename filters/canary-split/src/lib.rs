@@ -1,9 +1,7 @@
 //! Sticky, salted, monotone traffic splits as an Envoy filter.
 //!
-//! [`assign`] maps a client to an arm, [`request`] decides a request, [`abort`]
-//! takes a failing canary out, [`config`] reads the configuration. None of them
-//! knows a proxy: time, randomness and attributes come through
-//! [`request::Outside`].
+//! [`policy`] decides requests and takes a failing canary out without knowing a proxy,
+//! [`config`] reads the configuration, and [`CanarySplit`] puts both into Envoy.
 
 #![deny(
     clippy::panic,
