@@ -88,7 +88,8 @@ mesh: build mesh-tools ## Start a mesh to try things on, until it is interrupted
 
 .PHONY: mesh-test
 mesh-test: build mesh-tools ## Try every Istio manifest on a real mesh (root; ONLY=name for some)
-	@MESHPACK_MESH_TEST=1 cargo test -p meshpack-mesh --test mesh -- $(ONLY)
+	@MESHPACK_MESH_TEST=1 $(if $(BUILT),$(CLIPPY_COMPILES) cargo test --workspace $(FEATURES),cargo test -p meshpack-mesh) \
+	    --test mesh -- $(ONLY)
 
 .PHONY: demo
 demo: build envoy ## Show every filter at work in a stock Envoy (about two minutes)
