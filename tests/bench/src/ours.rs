@@ -8,6 +8,21 @@ pub(crate) fn authz_allowing() -> Value {
     json!({"policies": [policy("p0", "ALLOW", "/api/*", "GET")]})
 }
 
+/// The same in hardened mode.
+pub(crate) fn authz_hardened() -> Value {
+    let mut config = authz_allowing();
+    config["pathMatching"] = json!("hardened");
+    config
+}
+
+/// The same, and a parameter of the query that must be a number.
+pub(crate) fn authz_regex() -> Value {
+    let mut config = authz_allowing();
+    config["policies"][0]["spec"]["rules"][0]["when"] =
+        json!([{"key": "request.query[page]", "valuesRegex": ["[0-9]+"]}]);
+    config
+}
+
 /// DENY policies that no request matches, though their paths begin as the request's.
 pub(crate) fn authz_denying(policies: usize) -> Value {
     let policies: Vec<Value> = (0..policies)
@@ -60,6 +75,14 @@ pub(crate) fn retry() -> Value {
             "mode": "reserve",
         }]
     })
+}
+
+/// A budget as its page begins: for some hosts, one for each cluster.
+pub(crate) fn retry_by_cluster() -> Value {
+    let mut config = retry();
+    config["budgets"][0]["match"] = json!({"hosts": ["payments*"]});
+    config["budgets"][0]["key"] = json!("cluster");
+    config
 }
 
 /// Golden metrics with all of Istio's labels and `labels` more, each an attribute.

@@ -24,8 +24,11 @@ pub(crate) const PACK: &str = "meshpack, all of the above at once";
 pub(crate) const STOCK_CHAINED: &str = "all four, stock SDK, chained";
 
 /// Rows of our own modules that promise no bound.
-pub(crate) const OURS: [&str; 3] = [
+pub(crate) const OURS: [&str; 6] = [
     "example filter: map read, one header set, counted",
+    "authz_policy, 1 policy, hardened",
+    "authz_policy, 1 policy, and a regular expression",
+    "retry_budget, by hosts, one for each cluster",
     "authz_policy, 100 policies, none matching",
     "our four modules, chained",
 ];
@@ -264,6 +267,20 @@ fn authorization() -> Vec<Row> {
         .at_most(22.0),
         Row::new(
             group,
+            "authz_policy, 1 policy, hardened",
+            plain()
+                .wasm("authz_policy", ours::authz_hardened())
+                .prove(authorized("default/p0")),
+        ),
+        Row::new(
+            group,
+            "authz_policy, 1 policy, and a regular expression",
+            plain()
+                .wasm("authz_policy", ours::authz_regex())
+                .prove(authorized("default/p0")),
+        ),
+        Row::new(
+            group,
             "authz_policy, 100 policies, none matching",
             plain()
                 .wasm("authz_policy", ours::authz_denying(100))
@@ -340,6 +357,13 @@ fn retries() -> Vec<Row> {
                 .prove(three_attempts()),
         )
         .at_most(30.0),
+        Row::new(
+            group,
+            "retry_budget, by hosts, one for each cluster",
+            retry()
+                .wasm("retry_budget", ours::retry_by_cluster())
+                .prove(three_attempts()),
+        ),
     ]
 }
 
