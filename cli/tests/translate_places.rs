@@ -8,23 +8,7 @@ use meshpack_cli::Filter;
 use meshpack_cli::yaml;
 use serde_json::{Value, json};
 
-use crate::common::{Ran, meshpack_in};
-
-fn translate(resources: &[Value], options: &[&str]) -> Ran {
-    let folder = tempfile::tempdir().unwrap();
-    let text: Vec<String> = resources.iter().map(Value::to_string).collect();
-    fs::write(folder.path().join("in.yaml"), text.join("\n---\n")).unwrap();
-    let args = [&["translate"], options, &["in.yaml"]].concat();
-    meshpack_in(folder.path(), &args)
-}
-
-fn documents(ran: &Ran) -> Vec<Value> {
-    let documents = yaml::parse(&ran.out).unwrap();
-    documents
-        .iter()
-        .map(|document| meshpack_cli::json::value(document.root().node()))
-        .collect()
-}
+use crate::common::{Ran, documents, translate};
 
 /// A DENY policy; `spec` says whom it selects.
 fn deny(namespace: &str, name: &str, mut spec: Value, path: &str) -> Value {

@@ -5,28 +5,9 @@
 //! that could not be said was left out, so that a route took more than before; names of one
 //! service in two spellings were two services, and one name in two namespaces was one.
 
-use std::fs;
-
-use meshpack_cli::yaml;
 use serde_json::{Value, json};
 
-use crate::common::{Ran, meshpack_in};
-
-fn translate(resources: &[Value], options: &[&str]) -> Ran {
-    let folder = tempfile::tempdir().unwrap();
-    let text: Vec<String> = resources.iter().map(Value::to_string).collect();
-    fs::write(folder.path().join("in.yaml"), text.join("\n---\n")).unwrap();
-    let args = [&["translate"], options, &["in.yaml"]].concat();
-    meshpack_in(folder.path(), &args)
-}
-
-fn documents(ran: &Ran) -> Vec<Value> {
-    let documents = yaml::parse(&ran.out).unwrap();
-    documents
-        .iter()
-        .map(|document| meshpack_cli::json::value(document.root().node()))
-        .collect()
-}
+use crate::common::{Ran, documents, translate};
 
 fn of_kind(ran: &Ran, kind: &str) -> Vec<Value> {
     let mut found = documents(ran);

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use serde_json::Value;
+
 /// What a run came to.
 pub(crate) struct Ran {
     pub(crate) code: i32,
@@ -67,4 +69,22 @@ pub(crate) fn check_bytes(bytes: &[u8], args: &[&str]) -> Ran {
     std::fs::write(folder.path().join("input"), bytes).unwrap();
     let args = [&["check"], args, &["input"]].concat();
     meshpack_in(folder.path(), &args)
+}
+
+/// Runs `meshpack translate` on resources.
+pub(crate) fn translate(resources: &[Value], options: &[&str]) -> Ran {
+    let folder = tempfile::tempdir().unwrap();
+    let text: Vec<String> = resources.iter().map(Value::to_string).collect();
+    std::fs::write(folder.path().join("in.yaml"), text.join("\n---\n")).unwrap();
+    let args = [&["translate"], options, &["in.yaml"]].concat();
+    meshpack_in(folder.path(), &args)
+}
+
+/// The documents that a command printed.
+pub(crate) fn documents(ran: &Ran) -> Vec<Value> {
+    let documents = meshpack_cli::yaml::parse(&ran.out).unwrap();
+    documents
+        .iter()
+        .map(|document| meshpack_cli::json::value(document.root().node()))
+        .collect()
 }

@@ -21,6 +21,8 @@ mod stat_tags;
 mod tree;
 mod warned;
 
+use std::collections::HashSet;
+
 use super::code;
 use super::file::{Checked, Other};
 use super::finding::Finding;
@@ -74,7 +76,7 @@ pub(super) fn findings(checked: &[Checked<'_>], others: &[Other<'_>], root: &str
     }
     overlap::look(&landscape, &mut findings);
     // The filter's own warning about what has a code of its own.
-    let patterns: Vec<_> = findings
+    let patterns: HashSet<_> = findings
         .iter()
         .filter(|finding| finding.code == &code::PATTERN)
         .map(|finding| (finding.file.clone(), finding.path.clone()))
