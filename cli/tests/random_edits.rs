@@ -5,31 +5,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::common::{Ran, meshpack_in};
+use crate::common::{Draw, Ran, meshpack_in};
 
 /// Fixed, so that a test that passes goes on to; `MESHPACK_SEED` gives another, and
 /// `MESHPACK_EDITS` another number of edits.
 fn number(name: &str, unless: u64) -> u64 {
     let given = std::env::var(name).ok();
     given.and_then(|text| text.parse().ok()).unwrap_or(unless)
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        (mixed % bound as u64) as usize
-    }
-
-    fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
-        from[self.below(from.len())]
-    }
 }
 
 /// What people and editors leave behind in a file.
@@ -72,7 +54,7 @@ const STRAY: &[&str] = &[
 ];
 
 /// One edit.
-fn edited(text: &str, random: &mut Random) -> String {
+fn edited(text: &str, random: &mut Draw) -> String {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let at = random.below(lines.len());
     let stray = random.pick(STRAY);
@@ -153,7 +135,7 @@ fn shipped() -> Vec<PathBuf> {
 fn no_edit_ends_a_command_otherwise_than_it_says() {
     let seed = number("MESHPACK_SEED", 19);
     let edits = number("MESHPACK_EDITS", 250);
-    let mut random = Random(seed);
+    let mut random = Draw(seed);
     let files = shipped();
     assert!(files.len() > 40, "{}", files.len());
     let folder = tempfile::tempdir().unwrap();

@@ -16,6 +16,8 @@ use meshpack_sdk::HeaderMap;
 use meshpack_sdk::config::Node;
 use serde_json::{Value, json};
 
+use crate::common::Draw;
+
 /// Namespaces, the first of which is Istio's root.
 const NAMESPACES: [&str; 3] = ["istio-system", "shop", "web"];
 const LABELS: [(&str, [&str; 2]); 3] = [
@@ -36,22 +38,7 @@ struct Pod {
     is_gateway: bool,
 }
 
-/// A generator that draws the same from the same seed (splitmix64).
-struct Draw(u64);
-
 impl Draw {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).unwrap()
-    }
-
-    fn one_in(&mut self, count: usize) -> bool {
-        self.below(count) == 0
-    }
-
     fn policy(&mut self, number: usize) -> Value {
         let namespace = NAMESPACES[self.below(NAMESPACES.len())];
         let mut labels = Labels::new();

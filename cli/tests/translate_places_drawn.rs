@@ -8,22 +8,11 @@ use std::fs;
 use meshpack_cli::yaml;
 use serde_json::{Value, json};
 
+use crate::common::Draw;
+
 const CALLERS: [&str; 3] = ["library", "museum", "garden"];
 /// Namespace and label of the gateway.
 const GATEWAY: (&str, &str) = ("front", "door");
-
-/// splitmix64
-struct Draw(u64);
-
-impl Draw {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).unwrap()
-    }
-}
 
 /// A route, and whose proxies follow it.
 struct Route {

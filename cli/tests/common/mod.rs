@@ -1,10 +1,14 @@
 //! Running the built `meshpack`.
 
+mod draw;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value;
+
+pub(crate) use draw::Draw;
 
 /// What a run came to.
 pub(crate) struct Ran {
